@@ -1,0 +1,526 @@
+"""Every private or version-dependent name of the standard library, one function each.
+
+Each docstring names the versions. Nothing else in the package may touch a private name.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+import threading
+import time
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+
+# -- time: out of reach of tests that freeze or replace it ---------------------------------------
+
+
+def clock(_read: Callable[[], float] = time.perf_counter) -> float:
+    """Return seconds of a clock that tests cannot freeze.
+
+    freezegun replaces every module attribute that is a clock, and mocks replace the attribute of
+    ``time``: a default argument is out of their reach. time-machine changes ``time.monotonic`` itself,
+    in C, but leaves ``perf_counter`` alone.
+    """
+    return _read()
+
+
+def pause(seconds: float, _allocate: Callable[[], Any] = _thread.allocate_lock) -> None:
+    """Sleep for real: a lock's own timeout, since tests replace ``time.sleep`` and ``select.select``."""
+    if seconds > 0:
+        lock = _allocate()
+        lock.acquire()
+        lock.acquire(True, seconds)
+
+
+# -- threading -----------------------------------------------------------------------------------
+
+live_threads: Dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
+"""ident -> Thread of all threads that `threading` knows; ``threading.enumerate()`` without its lock.
+
+The dict is never replaced, not even after a fork (3.9 to 3.15).
+"""
+
+starting_threads: Dict[Any, threading.Thread] = threading._limbo  # type: ignore[attr-defined]
+"""Threads between ``start()`` and their first instruction (3.9 to 3.15)."""
+
+raw_thread_count: Callable[[], int] = _thread._count
+"""How many threads Python itself started and are running, raw ones included (3.9 to 3.15)."""
+
+DummyThread: type = threading._DummyThread  # type: ignore[attr-defined]
+"""The class of entries for threads that Python did not start (3.9 to 3.15)."""
+
+join_thread: Callable[..., None] = threading.Thread.join
+"""The plain join: a subclass may override it to stop the thread, and so hide the leak."""
+
+
+def is_thread_alive(thread: threading.Thread, _is_alive: Callable[..., bool] = threading.Thread.is_alive) -> bool:
+    """Whether a thread has not ended; for a `_DummyThread`, whether its system thread still runs Python.
+
+    Up to 3.12 a `_DummyThread` says that it is alive for ever: the table of current frames tells.
+    """
+    if isinstance(thread, DummyThread):
+        return thread.ident in sys._current_frames()
+    try:
+        return _is_alive(thread)
+    except (AssertionError, RuntimeError, AttributeError):
+        return False  # __init__ was never called, or a fork has just reset it
+
+
+def thread_target(thread: threading.Thread) -> Any:
+    """The function that a thread runs: its ``_target``, else its own ``run`` (3.9 to 3.15)."""
+    target = getattr(thread, "_target", None)
+    return target if target is not None else getattr(type(thread), "run", None)
+
+
+def at_threading_exit(function: Callable[[], None]) -> None:
+    """Call `function` when the interpreter is about to wait for non-daemon threads.
+
+    ``threading._register_atexit`` (3.9 to 3.15) runs before that wait, ``atexit`` after it. The callbacks
+    run last registered first, so one registered after ``concurrent.futures`` was imported comes before
+    its wait for workers. Too late, at interpreter shutdown: nothing is registered.
+    """
+    try:
+        threading._register_atexit(function)  # type: ignore[attr-defined]
+    except RuntimeError:
+        pass
+
+
+# -- concurrent.futures --------------------------------------------------------------------------
+
+
+def worker_executor(frame: Any) -> Any:
+    """The executor whose idle worker's top frame this is, else None (3.9 to 3.15).
+
+    An idle worker of a ThreadPoolExecutor waits in C below ``concurrent.futures.thread._worker``,
+    which holds a weak reference to its executor.
+    """
+    code = frame.f_code
+    if code.co_name != "_worker" or frame.f_globals.get("__name__") != "concurrent.futures.thread":
+        return None
+    reference = frame.f_locals.get("executor_reference")
+    return reference() if reference is not None else None
+
+
+def is_asyncio_executor(executor: Any) -> bool:
+    """Whether an event loop made this executor for itself: asyncio names it so (3.9 to 3.15)."""
+    return getattr(executor, "_thread_name_prefix", None) == "asyncio"
+
+
+def default_executor(loop: Any) -> Any:
+    """The default executor of an event loop, or None (3.9 to 3.15; uvloop does not show its own)."""
+    return getattr(loop, "_default_executor", None)
+
+
+def detach_default_executor(loop: Any) -> None:
+    """Keep the loop's close from waiting for a default executor that is stuck (3.9 to 3.15)."""
+    if getattr(loop, "_default_executor", None) is not None:
+        loop._default_executor = None
+
+
+# -- asyncio: only ever through a module that somebody else has imported -----------------------------
+
+
+def asyncio_modules() -> Tuple[Any, Any]:
+    """Return ``asyncio.tasks`` and ``asyncio.base_events`` if they are imported, else Nones."""
+    modules = sys.modules
+    return modules.get("asyncio.tasks"), modules.get("asyncio.base_events")
+
+
+TASKS_PER_LOOP = sys.version_info >= (3, 14)
+"""From 3.14 there is no global set of C tasks: each loop has to be asked."""
+
+
+def global_task_references(tasks: Any) -> "set[Any]":
+    """The live set of weak references to tasks of all loops, done ones perhaps among them.
+
+    ``_all_tasks`` up to 3.11, ``_scheduled_tasks`` from 3.12; from 3.14 the latter has only tasks that are
+    not implemented in C.
+    """
+    return (tasks._scheduled_tasks if sys.version_info >= (3, 12) else tasks._all_tasks).data
+
+
+def eager_tasks(tasks: Any) -> "set[Any]":
+    """The live set of tasks that are in their first, eager step (3.12 and 3.13; else empty, see `all_tasks`)."""
+    return getattr(tasks, "_eager_tasks", None) or set()
+
+
+def task_context(task: Any) -> Any:
+    """The contextvars context of a task: public from 3.12, before that found among its referents."""
+    get_context = getattr(task, "get_context", None)
+    if get_context is not None:
+        return get_context()
+    context = getattr(task, "_context", None)
+    if context is not None:
+        return context
+    import contextvars
+    import gc
+
+    return next((r for r in gc.get_referents(task) if isinstance(r, contextvars.Context)), None)
+
+
+def runs_test(test: Any, task: Any) -> bool:
+    """Whether a task is the one that runs now, waits for it, or runs a method of the test (3.9 to 3.15)."""
+    tasks = sys.modules.get("asyncio.tasks")
+    if tasks is None or not hasattr(task, "get_coro"):
+        return False
+    current = tasks.current_task() if running_loop() is not None else None
+    waiter: Any = task
+    for _ in range(64):
+        if waiter is None:
+            break
+        if waiter is current:
+            return True
+        waiter = getattr(waiter, "_fut_waiter", None)
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    is_method = frame is not None and frame.f_locals.get("self") is test
+    return is_method and frame.f_code.co_name in (test._testMethodName, "asyncSetUp", "asyncTearDown")
+
+
+def live_task_count() -> int:
+    """About how many tasks there are: without asking every loop."""
+    tasks, _ = asyncio_modules()
+    return len(global_task_references(tasks)) if tasks is not None and hasattr(tasks, "_unregister_task") else 0
+
+
+def unregister_task(task: Any) -> None:
+    """Take a task out of every set that ``asyncio.all_tasks`` reads, and silence its destructor (3.9 to 3.15)."""
+    tasks = sys.modules["asyncio.tasks"]
+    task._log_destroy_pending = False
+    tasks._unregister_task(task)
+    if hasattr(tasks, "_unregister_eager_task"):
+        tasks._unregister_eager_task(task)
+
+
+def loop_async_generators(loop: Any) -> List[Any]:
+    """The async generators that were started on a loop and not finished (3.9 to 3.15)."""
+    return list(getattr(loop, "_asyncgens", ()))
+
+
+def running_loop() -> Any:
+    """The loop that runs in this thread, or None; asyncio's own function, public in all versions."""
+    events = sys.modules.get("asyncio.events")
+    return events._get_running_loop() if events is not None else None
+
+
+def loop_class_hooks() -> List[type]:
+    """The classes of loops whose ``run_forever`` is watched: where a loop runs, it is noted."""
+    classes = [getattr(sys.modules.get("asyncio.base_events"), "BaseEventLoop", None)]
+    classes.append(getattr(sys.modules.get("uvloop"), "Loop", None))
+    return [c for c in classes if c is not None]
+
+
+# -- unittest: objects are handed in, the module is not imported here ---------------------------------
+
+
+def test_loop(test: Any) -> Any:
+    """The event loop of an ``IsolatedAsyncioTestCase`` that runs, else None.
+
+    3.9 and 3.10 have ``_asyncioTestLoop``, from 3.11 it is inside ``_asyncioRunner``, made on first use.
+    """
+    runner = getattr(test, "_asyncioRunner", None)
+    if runner is not None:
+        return getattr(runner, "_loop", None)
+    return getattr(test, "_asyncioTestLoop", None)
+
+
+def set_in_test_context(test: Any, variable: Any, value: Any) -> None:
+    """Set a context variable where the test's own coroutines will see it.
+
+    From 3.11 they run in a context that was copied in ``__init__``. On 3.9 and 3.10 they run inside one task:
+    its context exists already if the loop does.
+    """
+    context = getattr(test, "_asyncioTestContext", None)
+    if context is None:
+        task = getattr(test, "_asyncioCallsTask", None)
+        if task is None or task.done():
+            return
+        context = task_context(task)
+    if context is not None:
+        context.run(variable.set, value)
+
+
+def has_cleanup(test: Any, function: Any) -> bool:
+    """Whether `function` is still among the test's cleanups (3.9 to 3.15)."""
+    return any(entry[0] == function for entry in getattr(test, "_cleanups", ()))
+
+
+def drop_cleanup(test: Any, function: Any) -> None:
+    """Take `function` out of the test's cleanups (3.9 to 3.15)."""
+    cleanups = getattr(test, "_cleanups", None)
+    if cleanups:
+        cleanups[:] = [entry for entry in cleanups if entry[0] != function]
+
+
+def module_cleanup_has_failed() -> bool:
+    """Whether ``doModuleCleanups`` is running and already holds an exception (up to 3.14 it raises only its first)."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "doModuleCleanups":
+            return bool(frame.f_locals.get("exceptions"))
+        frame = frame.f_back
+    return False
+
+
+def has_failed(test: Any, marks: Tuple[int, int]) -> bool:
+    """Whether the running test has already failed, seen from inside a cleanup.
+
+    ``_outcome.success`` is true again inside every cleanup. 3.9 and 3.10 keep the errors in ``_outcome.errors``;
+    from 3.11 they go to the result at once, so its lists have grown beyond `marks`. A foreign result without
+    lists (pytest's) keeps exceptions in ``_excinfo``.
+    """
+    outcome = getattr(test, "_outcome", None)
+    errors = getattr(outcome, "errors", None)
+    if errors is not None:
+        return any(exc_info is not None for _, exc_info in errors)
+    result = getattr(outcome, "result", None)
+    if result_marks(result) != marks:
+        return True
+    foreign = getattr(result, "_excinfo", None) or ()
+    return any(not getattr(info, "typename", "Skipped").startswith("Skip") for info in foreign)
+
+
+def result_marks(result: Any) -> Tuple[int, int]:
+    """How many failures and errors a result has, (0, 0) where it does not say."""
+    try:
+        return len(result.failures), len(result.errors)
+    except (AttributeError, TypeError):
+        return 0, 0
+
+
+def set_loop_debug(test: Any, debug: bool, make_runner: Callable[..., Any]) -> None:
+    """Set up the loop of an async test with or without asyncio's debug mode, as its own set-up would.
+
+    From 3.11 the runner's argument decides; `make_runner` is ``asyncio.Runner``. 3.9 and 3.10 have a loop by now.
+    """
+    if sys.version_info >= (3, 11):
+        factory = getattr(test, "loop_factory", None)
+        test._asyncioRunner = make_runner(debug=debug, **({"loop_factory": factory} if factory else {}))
+    else:
+        test._asyncioTestLoop.set_debug(debug)
+
+
+class SuiteHooks:
+    """Say when a TestSuite begins and ends a class or a module (3.9 to 3.15), until `remove()`.
+
+    The four methods of ``unittest.TestSuite`` that do so are private, and the same in all versions. They are
+    replaced on the class, since suites made by ``load_tests`` are plain ones.
+    """
+
+    def __init__(self, suite_class: type, listener: Any) -> None:
+        self._class: Any = suite_class
+        self._listener = listener
+        self._saved = {
+            name: suite_class.__dict__[name]
+            for name in ("_handleClassSetUp", "_tearDownPreviousClass", "_handleModuleFixture", "_handleModuleTearDown")
+        }
+        for name in self._saved:
+            setattr(suite_class, name, self._wrap(name))
+
+    def remove(self) -> None:
+        """Put the suite's own methods back."""
+        for name, function in self._saved.items():
+            setattr(self._class, name, function)
+
+    def _wrap(self, name: str) -> Callable[..., Any]:
+        original, listener = self._saved[name], self._listener
+
+        def set_up_class(suite: Any, test: Any, result: Any) -> Any:
+            cls, previous = test.__class__, getattr(result, "_previousTestClass", None)
+            if cls != previous and not getattr(result, "_moduleSetUpFailed", False):
+                listener.class_begins(cls)
+                try:
+                    return original(suite, test, result)
+                finally:
+                    listener.class_is_set_up(cls, result, bool(getattr(cls, "_classSetupFailed", False)))
+            return original(suite, test, result)
+
+        def tear_down_class(suite: Any, test: Any, result: Any) -> Any:
+            previous = getattr(result, "_previousTestClass", None)
+            errors = len(result.errors)
+            original(suite, test, result)
+            if previous is not None and previous != test.__class__:
+                listener.class_ends(previous, result, len(result.errors) > errors)
+
+        def set_up_module(suite: Any, test: Any, result: Any) -> Any:
+            previous = getattr(result, "_previousTestClass", None)
+            if previous is None or previous.__module__ != test.__class__.__module__:
+                listener.next_module = test.__class__.__module__
+            return original(suite, test, result)
+
+        def tear_down_module(suite: Any, result: Any) -> Any:
+            errors = len(result.errors)
+            original(suite, result)
+            listener.module_ends(result, len(result.errors) > errors)
+
+        wrapped = (set_up_class, tear_down_class, set_up_module, tear_down_module)
+        return dict(zip(self._saved, wrapped))[name]
+
+
+# -- processes -----------------------------------------------------------------------------------
+
+
+def spawn_points() -> Iterator[Tuple[Any, str]]:
+    """Yield (module, name) of every function that makes a child process and returns its pid.
+
+    ``subprocess`` and ``multiprocessing`` end in ``_posixsubprocess.fork_exec`` (from 3.11 ``subprocess`` has it under a
+    name of its own), ``os.posix_spawn`` or ``os.fork``; on Windows in ``_winapi.CreateProcess``.
+    """
+    for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp"):
+        if hasattr(os, name):
+            yield os, name
+    try:
+        import _posixsubprocess
+    except ImportError:
+        pass
+    else:
+        yield _posixsubprocess, "fork_exec"
+    if hasattr(sys.modules.get("subprocess"), "_fork_exec"):
+        yield sys.modules["subprocess"], "_fork_exec"
+    winapi = sys.modules.get("_winapi")
+    if winapi is not None:
+        yield winapi, "CreateProcess"
+
+
+HAS_WAITID = hasattr(os, "waitid") and hasattr(os, "WNOWAIT")
+
+
+def has_children() -> bool:
+    """Whether this process has any child, running or not yet waited for; one system call, nothing is reaped."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def is_child_running(pid: int) -> bool:
+    """Whether a child has not ended; one that has ended and was not waited for is not running, and is not reaped.
+
+    macOS has ``os.waitid`` from 3.13 only, Windows never.
+    """
+    if HAS_WAITID:
+        try:
+            return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
+            return False
+    if sys.platform == "win32":
+        import _winapi
+
+        try:
+            handle = _winapi.OpenProcess(0x00100000, False, pid)  # SYNCHRONIZE
+        except OSError:
+            return False
+        try:
+            return bool(_winapi.WaitForSingleObject(handle, 0) == 0x102)  # WAIT_TIMEOUT
+        finally:
+            _winapi.CloseHandle(handle)
+    import subprocess
+
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], stdout=subprocess.PIPE, check=False).stdout.strip()
+    return bool(state) and not state.startswith(b"Z")
+
+
+def interpreter_helpers() -> "set[int]":
+    """The pids of multiprocessing's resource tracker and forkserver (3.9 to 3.15)."""
+    tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
+    server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
+    pids = (getattr(tracker, "_pid", None), getattr(server, "_forkserver_pid", None))
+    return {pid for pid in pids if pid is not None}
+
+
+def known_child_objects() -> Iterator[Tuple[int, Any]]:
+    """Yield (pid, object) of the children that multiprocessing keeps on record (3.9 to 3.15)."""
+    children = getattr(sys.modules.get("multiprocessing.process"), "_children", ())
+    for child in list(children):
+        popen = getattr(child, "_popen", None)
+        if popen is not None:
+            yield popen.pid, child
+
+
+# -- code objects --------------------------------------------------------------------------------
+
+
+def line_of(code: Any, instruction: int) -> int:
+    """The line of an instruction of `code`: ``co_lines`` from 3.10, the line table before."""
+    if instruction < 0:
+        return int(code.co_firstlineno)
+    if hasattr(code, "co_lines"):
+        for start, end, line in code.co_lines():
+            if start <= instruction < end and line is not None:
+                return int(line)
+        return int(code.co_firstlineno)
+    import dis
+
+    line = code.co_firstlineno
+    for start, number in dis.findlinestarts(code):
+        if start > instruction:
+            break
+        line = number
+    return int(line)
+
+
+_Span = Tuple[int, int, str]
+_spans: Dict[str, List[_Span]] = {}
+
+
+def qualname(code: Any) -> str:
+    """The qualified name of a function: ``co_qualname`` from 3.11, before that read from its source."""
+    name = getattr(code, "co_qualname", None)
+    return str(name) if name is not None else qualname_at(code.co_filename, code.co_firstlineno, code.co_name)
+
+
+def qualname_at(filename: str, line: int, name: str) -> str:
+    """The qualified name of the function called `name` around a line of a file; `name` itself without its source."""
+    spans = _spans.get(filename)
+    if spans is None:
+        spans = _spans[filename] = _read_spans(filename)
+    around = [full for first, last, full in spans if first <= line <= last and full.rpartition(".")[2] == name]
+    return around[-1] if around else str(name)
+
+
+def _read_spans(filename: str) -> List[_Span]:
+    import ast
+    import linecache
+
+    spans: List[_Span] = []
+
+    def walk(node: Any, prefix: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            inner = prefix
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                first: Sequence[Any] = child.decorator_list or [child]
+                spans.append((first[0].lineno, child.end_lineno or child.lineno, prefix + child.name))
+                inner = prefix + child.name + ".<locals>."
+            elif isinstance(child, ast.ClassDef):
+                inner = prefix + child.name + "."
+            walk(child, inner)
+
+    try:
+        walk(ast.parse("".join(linecache.getlines(filename))), "")
+    except (SyntaxError, ValueError, RecursionError):
+        pass  # no source, or not Python's: the plain name has to do
+    return spans
+
+
+# -- monkey patching -----------------------------------------------------------------------------
+
+
+def gevent_owns_threading() -> bool:
+    """Whether gevent has replaced `threading`, so that its threads are greenlets."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
+
+
+_ENVIRONMENT: Any = getattr(os.environ, "_data", {})
+_ENVIRONMENT_KEYS = tuple(
+    getattr(os.environ, "encodekey", str)(f"LEAKGUARD_{name}") for name in ("ACTION", "KINDS", "SCOPE")
+)
+
+
+def environment_state(
+    _get: Any = _ENVIRONMENT.get, _keys: Tuple[Any, ...] = _ENVIRONMENT_KEYS
+) -> Tuple[Any, Any, Any]:
+    """Three raw environment values, to tell whether they have changed: a tenth of the price of ``os.environ``."""
+    action, kinds, scope = _keys
+    return _get(action), _get(kinds), _get(scope)

@@ -1,0 +1,295 @@
+"""One careful check of a guard's course: look, settle, describe, report, isolate.
+
+Taken only when a clean look has seen something new. A check is a generator: at each step its driver lets the
+test's own loop turn, or awaits a turn of the loop that it runs in.
+"""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from dataclasses import replace
+from typing import Any, Callable, Dict, Generator, List, NamedTuple, Optional, Sequence, Tuple
+
+from leakguard import _compat, exit
+from leakguard.ignore import BUILT_IN, find_rule
+from leakguard.model import UNATTRIBUTED, Leak, LeakError, LeakReport, printable
+from leakguard.probes.protocol import Probe
+from leakguard.report import text
+
+__unittest = True
+
+MIN_ATTEMPTS = 12
+"""Rounds of waiting that a suspect gets however loaded the machine is."""
+
+COLLECT_AFTER = 0.1
+"""The part of the grace after which garbage is collected once, for what only a reference cycle keeps alive."""
+
+IMMEDIATE_TURNS = 8
+"""Turns of the test's own loop before the first real sleep."""
+
+LONGEST_PAUSE = 0.01
+"""Seconds between two turns of the test's own loop, at most."""
+
+Steps = Generator[None, None, Any]
+
+
+class Suspect(NamedTuple):
+    """One live thing, the probe that knows it and the guard that owns it."""
+
+    probe: Probe
+    thing: Any
+    owner: Any
+
+
+class Finding(NamedTuple):
+    """A suspect as plain data: `same` tells whether a thing is the one that was described, without keeping it."""
+
+    probe: Probe
+    same: Callable[[Any], bool]
+    leak: Leak
+
+
+class Check:
+    """A careful check of one guard; a guard makes as many as it needs."""
+
+    def __init__(self, guard: Any, is_exempt: Callable[[Any], bool] = lambda thing: False) -> None:
+        self.guard = guard
+        self.is_exempt = is_exempt
+        self.waited = 0.0
+        self.broken: Dict[str, str] = {}
+        self.matched: Dict[Tuple[str, str], None] = {}
+        self._judged: Dict[int, Tuple[Callable[[Any], bool], Optional[bool]]] = {}
+        self._here = _compat.running_loop()
+
+    def verdict(self, has_failed: Callable[[], bool]) -> Steps:
+        """Settle, describe, report, isolate; return the error to raise, if any."""
+        findings = yield from self._find()
+        error = None
+        if findings or self.matched:
+            report, error = self._report([finding.leak for finding in findings], has_failed)
+            self.guard.leaks = report.leaks
+            if any(leak.blocks_exit for leak in report.leaks):
+                exit.announce_at_exit()
+            for listener in list(listeners):
+                listener(report)
+        yield from self._isolate(findings)
+        return error
+
+    def interim(self) -> Steps:
+        """Settle and describe as the verdict would, but put nothing on record and isolate nothing."""
+        findings = yield from self._find()
+        leaks = tuple(finding.leak for finding in findings)
+        return LeakError(self._message(leaks), leaks) if leaks else None
+
+    # -- look and settle ----------------------------------------------------------------------------
+
+    def _find(self) -> Steps:
+        """Return what outlives the grace and one collection, described while it was still alive."""
+        start = _compat.clock()
+        is_settled = yield from self._settle(start)
+        findings = [] if is_settled else [self._describe(suspect) for suspect in self._look()]
+        if findings:
+            gc.collect()  # no suspect is referred to here, so what only a cycle keeps alive goes
+            findings = [f for f in findings if any(f.same(s.thing) for s in self._look() if s.probe is f.probe)]
+        self.waited = _compat.clock() - start
+        return findings
+
+    def _settle(self, start: float) -> Steps:
+        """Wait until no suspect is left (True) or the grace is over (False); each round looks anew."""
+        grace = self.guard.policy.grace
+        collect_at, deadline = start + grace * COLLECT_AFTER, start + grace
+        collected = grace == 0
+        attempt = 0
+        while True:
+            suspects = self._look()
+            now = _compat.clock()
+            if not suspects:
+                return True
+            if grace == 0 or (now >= deadline and attempt >= MIN_ATTEMPTS) or self._is_stopped_by_us(suspects):
+                return False
+            if not collected and now >= collect_at:
+                collected = True
+                del suspects
+                gc.collect()
+                continue
+            attempt += 1
+            self._wait(suspects, attempt, (deadline if collected else collect_at) - now)
+            del suspects
+            yield
+
+    def _is_stopped_by_us(self, suspects: Sequence[Suspect]) -> bool:
+        """Whether all suspects are tasks of a loop that cannot turn while this check runs inside it."""
+        if self._here is None or self.guard.loop is self._here:
+            return False
+        return all(suspect.probe.loop_of(suspect.thing) is self._here for suspect in suspects)
+
+    def _wait(self, suspects: Sequence[Suspect], attempt: int, left: float) -> None:
+        probe = next((s.probe for s in suspects if s.probe.kind == "thread"), suspects[0].probe)
+        if self.guard.loop is not None:  # it must turn often: it may be what the suspect waits for
+            turns = attempt - IMMEDIATE_TURNS
+            left = min(LONGEST_PAUSE, 0.00005 * 2 ** min(turns, 10)) if turns > 0 else 0.0
+        elif any(suspect.probe is not probe for suspect in suspects):
+            left = min(left, LONGEST_PAUSE)
+        elif left <= 0:  # past the deadline, but short of attempts
+            left = 0.001
+        if left > 0:
+            try:
+                probe.settle([s.thing for s in suspects if s.probe is probe], left)
+            except Exception as error:  # a broken probe must not take the run along
+                self._note_broken(probe, error)
+                _compat.pause(LONGEST_PAUSE)
+
+    def _look(self) -> List[Suspect]:
+        """Return what is new, alive, ours and not ignored."""
+        suspects = []
+        for probe, baseline in self.guard.baselines():
+            try:
+                for thing in probe.suspects(baseline):
+                    if self._is_ours(probe, thing):
+                        suspects.append(Suspect(probe, thing, probe.owner(thing)))
+            except Exception as error:  # a probe that breaks is reported, and hides no other kind
+                self._note_broken(probe, error)
+        return suspects
+
+    def _is_ours(self, probe: Probe, thing: Any) -> bool:
+        """Whether a thing counts here; decided once, as a thousand suspects are looked at in each round."""
+        same, is_ours = self._judged.get(id(thing), (_nothing, None))
+        if is_ours is None or not same(thing):
+            owner = probe.owner(thing)
+            is_ours = (
+                not self.is_exempt(thing)
+                and self._answers_for(probe, thing, owner)
+                and not self._is_ignored(probe, thing)
+            )
+            if owner is None or owner is self.guard:  # another guard may end while this one waits
+                self._judged[id(thing)] = (probe.identity(thing), is_ours)
+        return is_ours
+
+    def _answers_for(self, probe: Probe, thing: Any, owner: Any) -> bool:
+        """Whether a new thing is for this guard to judge: its own, or one that no narrower guard will.
+
+        A thing whose owner's course is over is left to the guard around both; one that no guard created is left
+        to the outermost guard, which reports it as unattributed.
+        """
+        guard = self.guard
+        if owner is guard:
+            return True
+        if owner is None:
+            own_loop = guard.loop is not None and probe.loop_of(thing) is guard.loop
+            return own_loop or guard.is_outermost() or not (guard.shared or probe.is_noted(thing))
+        return owner.is_over() and (guard.is_outermost() or owner.is_within(guard))
+
+    def _is_ignored(self, probe: Probe, thing: Any) -> bool:
+        name, aliases = probe.names(thing)
+        rules = (*BUILT_IN, *self.guard.policy.ignore)
+        rule = find_rule(rules, probe.kind, name, aliases, lambda: probe.origin(thing))
+        if rule is not None and not rule.built_in:
+            self.matched[str(rule), name] = None
+        return rule is not None
+
+    # -- describe, report, isolate ------------------------------------------------------------------
+
+    def _describe(self, suspect: Suspect) -> Finding:
+        probe, thing, _ = suspect
+        try:
+            leak = probe.describe(thing)
+        except Exception as error:  # a broken __repr__, a thing that died meanwhile: the leak must not be lost
+            what = printable(f"could not be described: {type(error).__name__}: {printable(error)}")
+            leak = Leak(kind=probe.kind, name="?", state=what, owner="")
+        return Finding(probe, probe.identity(thing), replace(leak, owner=self._owner_id(suspect)))
+
+    def _owner_id(self, suspect: Suspect) -> str:
+        guard, (probe, thing, owner) = self.guard, suspect
+        if owner is not None:
+            return str(owner.subject.id)
+        if guard.loop is not None and probe.loop_of(thing) is guard.loop:
+            return str(guard.subject.id)
+        return UNATTRIBUTED if guard.scope == "run" or guard.shared or probe.is_noted(thing) else str(guard.subject.id)
+
+    def _report(
+        self, leaks: Sequence[Leak], has_failed: Callable[[], bool]
+    ) -> Tuple[LeakReport, Optional[LeakError]]:
+        """Return what goes on record, and the error to raise; what is not raised is logged."""
+        note, is_counted = self._reason_not_to_raise(leaks, has_failed)
+        leaks = tuple(leaks if is_counted else [replace(leak, counted=False) for leak in leaks])
+        guard = self.guard
+        report = LeakReport(
+            scope=guard.scope,
+            owner=str(guard.subject.id),
+            title=str(guard.subject.title),
+            leaks=leaks,
+            waited=self.waited,
+            note=note,
+            ignored=tuple(self.matched),
+        )
+        if not leaks:
+            return report, None
+        message = self._message(leaks)
+        if note:
+            log("INFO" if note.startswith("tolerated") else "WARNING", f"{message}\n({note})")
+            return report, None
+        return report, LeakError(message, leaks)
+
+    def _reason_not_to_raise(self, leaks: Sequence[Leak], has_failed: Callable[[], bool]) -> Tuple[str, bool]:
+        """Return why leaks are only logged, "" if they are raised, and whether they count all the same."""
+        policy = self.guard.policy
+        if policy.action == "log":
+            return "logged: the action is log", False
+        if leaks and len(leaks) <= policy.threshold:
+            return f"tolerated: the threshold is {policy.threshold}", False
+        if self.guard.failed or has_failed():
+            return "logged: the test had already failed", True
+        if self.guard.scope != "run" and all(leak.owner == UNATTRIBUTED for leak in leaks):
+            return "logged: nobody can be shown to have made it", True
+        if self.guard.scope == "module" and _compat.module_cleanup_has_failed():
+            return "logged: another cleanup of the module had already failed", True
+        return "", True
+
+    def _message(self, leaks: Sequence[Leak]) -> str:
+        subject = self.guard.subject
+        return text.message(str(subject.title), leaks, self.waited, str(subject.id))
+
+    def _isolate(self, findings: Sequence[Finding]) -> Steps:
+        for probe, baseline in self.guard.baselines() if findings else ():
+            mine = [finding for finding in findings if finding.probe is probe]
+            if not mine:
+                continue
+            try:
+                things = [t for t in probe.suspects(baseline) if any(finding.same(t) for finding in mine)]
+                probe.mark(things)
+                yield from probe.isolate(things)
+            except Exception as error:  # the leak is on record by now: what cannot be undone must not hide it
+                self._note_broken(probe, error)
+        if self.guard.loop is not None and any(finding.probe.kind == "thread" for finding in findings):
+            _compat.detach_default_executor(self.guard.loop)
+
+    def _note_broken(self, probe: Probe, error: Exception) -> None:
+        """Say once per check that a probe broke: the check is weaker, the test's outcome stays."""
+        if probe.kind not in self.broken:
+            self.broken[probe.kind] = what = f"{type(error).__name__}: {printable(error)}"
+            title = self.guard.subject.title
+            warn(f"leakguard: the {probe.kind} probe broke ({what}): {title} was not fully checked for that kind")
+
+
+listeners: List[Callable[[LeakReport], None]] = []
+"""Called with every report that has a leak or a match of an ignore rule; the runner adds its own."""
+
+
+def _nothing(thing: Any) -> bool:
+    return False
+
+
+def log(level: str, message: str) -> None:
+    """Log to ``leakguard``; logging is imported only when there is something to say."""
+    import logging
+
+    logging.getLogger("leakguard").log(getattr(logging, level), "%s", message)
+
+
+def warn(message: str) -> None:
+    """Give a RuntimeWarning and log it; where warnings are errors, the log alone: an outcome must not change."""
+    try:
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+    except RuntimeWarning:
+        log("WARNING", message)

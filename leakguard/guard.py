@@ -1,0 +1,309 @@
+"""The guard: baseline, verify, close; and `LeakGuard`, the same for a block of code.
+
+`Guard` watches one course: a test, a class, a module, a block or the whole run. Its clean path is what every test
+pays, so it is written for speed; whatever is seen is handed to a `Check`.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from _thread import get_ident
+from inspect import iscoroutinefunction
+from typing import Any, Callable, Iterable, NamedTuple, Optional, Set, Tuple
+
+from leakguard import _compat, origin
+from leakguard.check import Check, Steps, log
+from leakguard.model import Leak, LeakError
+from leakguard.policy import Policy, check_options, resolve
+from leakguard.probes import ALL
+from leakguard.probes.protocol import Probe
+
+__unittest = True
+
+NEW, ACTIVE, CLOSED = range(3)
+
+_open: Set["Guard"] = set()
+"""Guards of tests and blocks that are active now, in any thread."""
+
+
+class Subject(NamedTuple):
+    """How a guarded course is named: its id, and its title in the first line of a message."""
+
+    id: str
+    title: str
+
+
+class Guard:
+    """One course that is watched. Holds nothing alive once it is closed, as contexts may keep it for ever."""
+
+    __slots__ = (
+        "scope",
+        "subject",
+        "policy",
+        "probes",
+        "parent",
+        "shared",
+        "state",
+        "failed",
+        "loop",
+        "leaks",
+        "_baselines",
+        "_previous",
+        "_thread_previous",
+        "_ident",
+        "_process",
+        "_is_wide",
+    )
+
+    def __init__(self, scope: str, subject: Any, policy: Policy, probes: Tuple[Probe, ...]) -> None:
+        self.scope, self.subject, self.policy, self.probes = scope, subject, policy, probes
+        self.shared = self.failed = False
+        self.loop: Any = None
+        self.leaks: Tuple[Leak, ...] = ()
+        self.state = NEW
+
+    def begin(self) -> None:
+        """Take the baseline, and own from now on what this thread and its contexts create."""
+        self._ident = ident = get_ident()
+        self._previous = previous = origin.OWNER.get()
+        owners = origin.thread_owners
+        self._thread_previous = owners.get(ident)
+        self.parent = parent = previous or origin.current_owner()
+        self._process = origin.process
+        self._is_wide = is_wide = parent is None or self.scope != "test" or parent.state != ACTIVE
+        if is_wide:
+            origin.hooks.acquire()
+            self.refresh()
+        elif origin.hooks.is_stale():
+            origin.hooks.update()
+        if self.scope == "test" or self.scope == "block":
+            if _open:
+                self._note_overlap()
+            _open.add(self)
+        origin.OWNER.set(self)
+        owners[ident] = self
+        self.state = ACTIVE
+        self._baselines = [probe.snapshot() for probe in self.probes]
+
+    def refresh(self) -> None:
+        """Let the probes look anew at what they remember from test to test: a fixture may have run since."""
+        for probe in ALL:
+            probe.refresh()
+
+    def is_clean(self) -> bool:
+        """Whether nothing at all is new: no wait, no stack, no collection."""
+        if origin.hooks.is_stale():
+            origin.hooks.update()
+        try:
+            for probe, baseline in zip(self.probes, self._baselines):
+                if probe.suspects(baseline):
+                    return False
+        except Exception:  # a probe that breaks is caught again, and reported, by the careful look
+            return False
+        return True
+
+    def verify(self, has_failed: Callable[[], bool] = lambda: False) -> Optional[LeakError]:
+        """Give the verdict, letting `loop`, if there is one, turn meanwhile; return the error to raise, if any."""
+        if self._process is not origin.process or self.is_clean():
+            return None
+        return self._drive(Check(self).verdict(has_failed))
+
+    def look_now(self, is_exempt: Callable[[Any], bool]) -> Optional[LeakError]:
+        """Check in the middle of the course: wait as the end would, put nothing on record, isolate nothing."""
+        return None if self.is_clean() else self._drive(Check(self, is_exempt).interim())
+
+    def close(self) -> None:
+        """Give back what `begin` took. Safe to call twice."""
+        if self.state != ACTIVE:
+            return
+        self.state = CLOSED
+        self._baselines = []
+        self.loop = None
+        if self._process is not origin.process:
+            return  # a forked child: none of this is its business
+        origin.OWNER.set(self._previous)
+        if self._thread_previous is None:
+            origin.thread_owners.pop(self._ident, None)
+        else:
+            origin.thread_owners[self._ident] = self._thread_previous
+        self._previous = self._thread_previous = None
+        _open.discard(self)
+        if self._is_wide:
+            origin.hooks.release()
+
+    # -- what a check asks ---------------------------------------------------------------------------
+
+    def baselines(self) -> Iterable[Tuple[Probe, Any]]:
+        """Return each probe with its baseline, in the order in which they are looked at."""
+        return zip(self.probes, self._baselines)
+
+    def is_over(self) -> bool:
+        """Whether the course has ended, so that a thing of its own must be somebody else's to report."""
+        return self.state == CLOSED
+
+    def is_outermost(self) -> bool:
+        """Whether no active guard is around this one."""
+        parent = self.parent
+        while parent is not None and parent.state != ACTIVE:
+            parent = parent.parent
+        return parent is None
+
+    def is_within(self, outer: "Guard") -> bool:
+        """Whether this course is, or is a part of, another one."""
+        guard: Optional[Guard] = self
+        while guard is not None and guard is not outer:
+            guard = guard.parent
+        return guard is outer
+
+    def _drive(self, steps: Steps) -> Optional[LeakError]:
+        """Run a check to its end, turning the test's own loop between its steps."""
+        with _RoomToWork():
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    return end.value  # type: ignore[no-any-return]
+                loop = self.loop
+                if loop is not None and not loop.is_closed() and not loop.is_running():
+                    _turn(loop)
+
+    def _note_overlap(self) -> None:
+        """Two tests at the same time: what nobody noted belongs to neither for sure."""
+        for other in list(_open):
+            if not self.is_within(other):
+                for guard in (self, other):
+                    while guard is not None and not guard.shared:
+                        guard.shared = True
+                        guard = guard.parent
+
+
+def _turn(loop: Any) -> None:
+    """Let a loop that does not run take one turn: no task, no timer, so a frozen clock cannot hold it."""
+    try:
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    except SystemExit as error:
+        log("WARNING", f"leakguard: a leaked task called sys.exit({error.code!r}) while it was waited for")
+
+
+class _RoomToWork:
+    """Room on the stack while the guard works, in case a test left a low recursion limit behind."""
+
+    def __enter__(self) -> None:
+        self._limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(self._limit + 1000)
+
+    def __exit__(self, *_: Any) -> None:
+        sys.setrecursionlimit(self._limit)
+
+
+def probes_of(policy: Policy) -> Tuple[Probe, ...]:
+    """Return the probes of a policy, in the order in which they are looked at."""
+    return tuple(probe for probe in ALL if probe.kind in policy.kinds)
+
+
+def allow(thing: Any, reason: str) -> None:
+    """Declare one thread, task or process as shared on purpose: it is never a leak, and the log says why.
+
+    Raises TypeError if it is none of these, ValueError without a reason.
+    """
+    if not isinstance(reason, str) or not reason.strip():
+        raise ValueError(f"allowLeak must be given a reason, a str that is not empty (got {reason!r})")
+    for probe in ALL:
+        name = probe.allow(thing)
+        if name is not None:
+            log("INFO", f"leakguard: {probe.kind} {name!r} is allowed: {reason}")
+            return
+    raise TypeError(f"allowLeak takes a thread, a task or a running child process (got {type(thing).__qualname__})")
+
+
+class LeakGuard:
+    """The same check for a block of code: ``with``, ``async with``, or a decorator of ``def`` and ``async def``.
+
+    Options are those of the policy without ``leak_``: action, threshold, grace (seconds), kinds, ignore, scope.
+    Inside a running event loop use ``async with``: a plain ``with`` cannot wait for the loop's tasks.
+
+    After the block ``.leaks`` has what was found. Raises LeakError at the end of the block, unless the block raises
+    itself; TypeError for an unknown option, ValueError for a bad value, both at once.
+    """
+
+    def __init__(self, *, name: str = "block", **options: Any) -> None:
+        self._name = name
+        self._options = check_options(options)
+        self._guard: Optional[Guard] = None
+        self.leaks: Tuple[Leak, ...] = ()
+
+    def __enter__(self) -> "LeakGuard":
+        if self._guard is not None:
+            raise RuntimeError("LeakGuard is already active: one object guards one block at a time")
+        policy = resolve(given=self._options)
+        if policy.action != "off":
+            probes = probes_of(policy)
+            self._guard = Guard("block", Subject(self._name, self._name), policy, probes)
+            self._guard.begin()
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        guard, self._guard = self._guard, None
+        if guard is None:
+            return
+        try:
+            guard.failed = kind is not None
+            self._finish(guard, guard.verify())
+        finally:
+            guard.close()
+
+    async def __aenter__(self) -> "LeakGuard":
+        return self.__enter__()
+
+    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        guard, self._guard = self._guard, None
+        if guard is None:
+            return
+        try:
+            guard.failed = kind is not None
+            guard.loop = _compat.running_loop()
+            found = None
+            if not guard.is_clean():
+                steps = Check(guard).verdict(lambda: False)
+                found = await _Turns(steps)
+            self._finish(guard, found)
+        finally:
+            guard.close()
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Guard every call of a function or coroutine function, each with a guard of its own."""
+        if not callable(function):
+            raise TypeError(f"LeakGuard decorates a function (got {function!r})")
+        name = getattr(function, "__qualname__", self._name)
+        if iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def guarded_coroutine(*args: Any, **kwargs: Any) -> Any:
+                async with LeakGuard(name=name, **self._options):
+                    return await function(*args, **kwargs)
+
+            return guarded_coroutine
+
+        @functools.wraps(function)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            with LeakGuard(name=name, **self._options):
+                return function(*args, **kwargs)
+
+        return guarded
+
+    def _finish(self, guard: Guard, error: Optional[LeakError]) -> None:
+        self.leaks = guard.leaks
+        if error is not None:
+            raise error
+
+
+class _Turns:
+    """Awaiting it runs a check to its end, one turn of the running loop a step, as ``asyncio.sleep(0)`` would."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+
+    def __await__(self) -> Any:
+        return (yield from self._steps)

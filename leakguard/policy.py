@@ -1,0 +1,240 @@
+"""The one table of options: default, unit, check and help; `resolve`, `@leak_policy`, `@key_test`.
+
+Precedence, field by field: `@leak_policy` on the method, class attributes (nearest class first), command
+line, environment, default. Ignore rules add up instead. ``LEAKGUARD_ACTION=off`` switches everything off.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, fields, replace
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+
+from leakguard import ignore
+
+KINDS = ("process", "thread", "task")
+"""Every kind that this version knows, in the order in which they are looked at."""
+
+DEFAULT_KINDS = ("thread", "task", "process")
+ACTIONS = ("fail", "log", "off")
+SCOPES = ("all", "key")
+
+
+def _action(value: Any) -> str:
+    return _one_of("leak_action", value, ACTIONS)
+
+
+def _scope(value: Any) -> str:
+    return _one_of("leak_scope", value, SCOPES)
+
+
+def _one_of(name: str, value: Any, known: Tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)} (got {value!r})")
+    return value
+
+
+def _threshold(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"leak_threshold must be a number of leaks, an int >= 0 (got {value!r})")
+    return value
+
+
+def _grace(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise ValueError(f"leak_grace must be a number of seconds >= 0 (got {value!r})")
+    return float(value)
+
+
+def _kinds(value: Any) -> Tuple[str, ...]:
+    if value == "all":
+        return KINDS
+    names = (value,) if isinstance(value, str) else value
+    wanted = f'"all" or kinds of {", ".join(sorted(KINDS))}'
+    try:
+        names = tuple(names)
+    except TypeError:
+        raise ValueError(f"leak_kinds must be {wanted} (got {value!r})") from None
+    if not names or any(name not in KINDS for name in names):
+        raise ValueError(f"leak_kinds must be {wanted} (got {value!r})")
+    return tuple(kind for kind in KINDS if kind in names)
+
+
+def _ignore(value: Any) -> Tuple[ignore.Rule, ...]:
+    return ignore.parse_rules(value, KINDS)
+
+
+def _number(text: str) -> Any:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def _words(text: str) -> Any:
+    return text if text == "all" else tuple(word for word in text.replace(",", " ").split())
+
+
+class Option(NamedTuple):
+    """One option of the policy."""
+
+    name: str
+    default: Any
+    check: Callable[[Any], Any]
+    parse: Callable[[str], Any]
+    metavar: str
+    help: str
+
+    def read(self, text: str, where: str) -> Any:
+        """Return the value that `text`, from `where`, stands for; ValueError naming both otherwise."""
+        try:
+            return self.check(self.parse(text) if self.parse is not str else text)
+        except ValueError as error:
+            message = str(error)
+            if "must " not in message:  # the text was no number at all
+                try:
+                    self.check(text)
+                except ValueError as plain:
+                    message = str(plain)
+            raise ValueError(f"{where}: {message}") from None
+
+
+OPTIONS: Tuple[Option, ...] = (
+    Option("action", "fail", _action, str, "{fail,log,off}", "what a leak does to its test"),
+    Option("threshold", 0, _threshold, _number, "N", "leaks of one test that are tolerated"),
+    Option("grace", 0.5, _grace, _number, "SECONDS", "the most seconds one check waits, only while there is a suspect"),
+    Option("kinds", DEFAULT_KINDS, _kinds, _words, "KINDS", 'which probes run: names with commas between, or "all"'),
+    Option("ignore", (), _ignore, str, "RULE", "what is never a leak: kind:glob or kind:glob@origin-glob (repeatable)"),
+    Option("scope", "all", _scope, str, "{all,key}", "key: only key tests are checked"),
+)
+
+_BY_NAME = {option.name: option for option in OPTIONS}
+ATTRIBUTES = tuple(f"leak_{option.name}" for option in OPTIONS)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is checked of one test, and what a leak does to it."""
+
+    action: str = "fail"
+    threshold: int = 0
+    grace: float = 0.5
+    kinds: Tuple[str, ...] = _kinds(DEFAULT_KINDS)
+    ignore: Tuple[ignore.Rule, ...] = ()
+    scope: str = "all"
+
+
+command_line: Dict[str, Any] = {}
+"""Checked values of the runner's flags; set by the runner for as long as it runs."""
+
+_POLICY = "__leakguard_policy__"
+_KEY = "__leakguard_key__"
+
+
+def read_environment(environ: Optional[Mapping[str, str]] = None) -> Dict[str, Any]:
+    """Return the checked values of ``LEAKGUARD_ACTION`` and so on; ValueError naming the variable."""
+    environ = os.environ if environ is None else environ
+    values = {}
+    for option in OPTIONS:
+        name = f"LEAKGUARD_{option.name.upper()}"
+        text = environ.get(name, "")
+        if text.strip():
+            if option.name == "ignore":
+                rules = [rule.strip() for rule in text.split(";") if rule.strip()]
+                values["ignore"] = tuple(rule for one in rules for rule in option.read(one, name))
+            else:
+                values[option.name] = option.read(text.strip(), name)
+    return values
+
+
+def check_options(values: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the checked values; TypeError for a name that is no option, naming the known ones."""
+    unknown = sorted(set(values) - set(_BY_NAME))
+    if unknown:
+        raise TypeError(f"{unknown[0]} is not an option; known ones: {', '.join(_BY_NAME)}")
+    return {name: _BY_NAME[name].check(value) for name, value in values.items()}
+
+
+def check_class(cls: type) -> None:
+    """Check the ``leak_...`` attributes of a class: TypeError for a misspelt one, ValueError for a bad value.
+
+    A method or property of the user's whose name starts with ``leak_`` is not an option.
+    """
+    for name, value in list(vars(cls).items()):
+        if not name.startswith("leak_"):
+            continue
+        if name in ATTRIBUTES:
+            _BY_NAME[name[5:]].check(value)
+        elif not callable(value) and not hasattr(value, "__get__"):
+            raise TypeError(f"{cls.__qualname__}.{name} is not an option; known ones: {', '.join(ATTRIBUTES)}")
+
+
+def resolve(cls: Optional[type] = None, method: Any = None, given: Optional[Mapping[str, Any]] = None) -> Policy:
+    """Return the policy in force for a test method of a class, or for a block with options `given`.
+
+    Raises ValueError for a bad class attribute or environment variable.
+    """
+    environment = read_environment()
+    values = {**environment, **command_line}
+    rules: List[ignore.Rule] = [*environment.get("ignore", ()), *command_line.get("ignore", ())]
+    for ancestor in reversed(cls.__mro__ if cls is not None else ()):
+        own = {
+            name[5:]: _BY_NAME[name[5:]].check(value) for name, value in vars(ancestor).items() if name in ATTRIBUTES
+        }
+        own.update(vars(ancestor).get(_POLICY, {}))
+        rules += own.get("ignore", ())
+        values.update(own)
+    for more in (getattr(method, _POLICY, {}), given or {}):
+        rules += more.get("ignore", ())
+        values.update(more)
+    if environment.get("action") == "off":
+        values["action"] = "off"
+    values["ignore"] = tuple(dict.fromkeys(rules))
+    return replace(Policy(), **{name: values[name] for name in (f.name for f in fields(Policy)) if name in values})
+
+
+def leak_policy(**options: Any) -> Callable[[Any], Any]:
+    """Decorate a test method or a class with options: ``@leak_policy(grace=2.0, threshold=5)``.
+
+    Args are those of the table without ``leak_``: action, threshold, grace (seconds), kinds, ignore, scope.
+    Raises TypeError for an unknown name and ValueError for a bad value, where the decorator stands.
+    """
+    checked = check_options(options)
+
+    def decorate(thing: Any) -> Any:
+        if not callable(thing):
+            raise TypeError(f"leak_policy decorates a test method or a class (got {thing!r})")
+        setattr(thing, _POLICY, {**vars(thing).get(_POLICY, {}), **checked})
+        return thing
+
+    return decorate
+
+
+def key_test(thing: Any = None) -> Any:
+    """Mark a test method or a class as a key test: ``@key_test`` or ``@key_test("stress")``.
+
+    With ``leak_scope = "key"`` only key tests are checked. The text names the category.
+    """
+    if thing is not None and not isinstance(thing, str):
+        if not callable(thing):
+            raise TypeError(f"key_test takes the name of a category, a str (got {thing!r})")
+        setattr(thing, _KEY, "")
+        return thing
+
+    def decorate(decorated: Any) -> Any:
+        setattr(decorated, _KEY, thing or "")
+        return decorated
+
+    return decorate
+
+
+def key_category(cls: Optional[type], method: Any) -> Optional[str]:
+    """The category of a key test, "" for one without, None if it is no key test."""
+    category = getattr(method, _KEY, None)
+    return getattr(cls, _KEY, None) if category is None else category
+
+
+def all_rules(policies: Iterable[Policy]) -> Tuple[ignore.Rule, ...]:
+    """Every ignore rule of some policies, once each."""
+    return tuple(dict.fromkeys(rule for policy in policies for rule in policy.ignore))

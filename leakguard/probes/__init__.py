@@ -1,0 +1,13 @@
+"""The probes, one file a kind, in the order in which they are looked at.
+
+Processes come before threads, since a process that has ended may release a thread.
+"""
+
+from typing import Tuple
+
+from leakguard.probes.processes import ProcessProbe
+from leakguard.probes.protocol import Probe
+from leakguard.probes.tasks import TaskProbe
+from leakguard.probes.threads import ThreadProbe
+
+ALL: Tuple[Probe, ...] = (ProcessProbe(), ThreadProbe(), TaskProbe())

@@ -1,0 +1,207 @@
+"""Child processes: of `multiprocessing`, `subprocess`, asyncio and plain `os.fork`."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from leakguard import _compat, origin
+from leakguard.model import Leak, printable
+from leakguard.probes.protocol import Probe, class_name, fingerprint
+
+_POLL = 0.005
+TERMINATE_SECONDS = 1.0
+"""How long a leaked child has to end after SIGTERM before it is killed."""
+
+
+class Child:
+    """A child process by a pair that is never reused: its pid and the time it started, in clock ticks since boot."""
+
+    __slots__ = ("pid", "started")
+
+    def __init__(self, pid: int, started: int) -> None:
+        self.pid, self.started = pid, started
+
+    def is_alive(self) -> bool:
+        """Whether it runs: one that has ended and was not waited for does not."""
+        return _compat.is_child_running(self.pid) and _start_time(self.pid) == self.started
+
+
+class ProcessProbe(Probe):
+    """Finds child processes that a test started and that still run; the interpreter's own helpers are none."""
+
+    kind = "process"
+
+    def __init__(self) -> None:
+        self._known: Dict[int, int] = {}
+        self._reported: Dict[int, int] = {}
+
+    def refresh(self) -> None:
+        """Look at the children anew. Tests of one class follow each other, so only wider scopes need to."""
+        self._known = _children() if _has_children() else {}
+
+    def snapshot(self) -> Any:
+        return self._known
+
+    def suspects(self, baseline: Any) -> Sequence[Any]:
+        if not _has_children():
+            return ()
+        now = self._known = _children()
+        new = [Child(pid, started) for pid, started in now.items() if baseline.get(pid) != started]
+        if not new:
+            return ()
+        helpers = _compat.interpreter_helpers()
+        return [
+            child
+            for child in new
+            if child.pid not in helpers
+            and self._reported.get(child.pid) != child.started
+            and _compat.is_child_running(child.pid)
+        ]
+
+    def owner(self, thing: Any) -> Any:
+        birth = origin.process_births.get(thing.pid)
+        return birth.owner if birth is not None else None
+
+    def is_noted(self, thing: Any) -> bool:
+        return thing.pid in origin.process_births
+
+    def identity(self, thing: Any) -> Callable[[Any], bool]:
+        key = (thing.pid, thing.started)
+        return lambda other: (other.pid, other.started) == key
+
+    def names(self, thing: Any) -> Tuple[str, Tuple[str, ...]]:
+        for pid, process in _compat.known_child_objects():
+            if pid == thing.pid:
+                return printable(process.name), (class_name(process),)
+        command = _command_line(thing.pid)
+        if not command or command == _command_line(os.getpid()):
+            return "forked child", ("os.fork",)
+        return printable(command), ("subprocess.Popen",)
+
+    def origin(self, thing: Any) -> Optional[str]:
+        birth = origin.process_births.get(thing.pid)
+        return origin.origin_of(birth.stack) if birth is not None else None
+
+    def settle(self, suspects: Sequence[Any], timeout: float) -> None:
+        _compat.pause(min(timeout, _POLL))
+
+    def describe(self, thing: Any) -> Leak:
+        name, aliases = self.names(thing)
+        created = self.origin(thing)
+        return Leak(
+            kind=self.kind,
+            name=name,
+            state="running",
+            owner="",
+            origin=created,
+            hint=_hint(aliases),
+            fingerprint=fingerprint(self.kind, name, created, None),
+            aliases=aliases,
+        )
+
+    def mark(self, things: Sequence[Any]) -> None:
+        for thing in things:
+            self._reported[thing.pid] = thing.started
+
+    def isolate(self, things: Sequence[Any]) -> Iterator[None]:
+        """End reported children: terminate all, kill those that stay, and let whoever started them know."""
+        for number, seconds in ((signal.SIGTERM, TERMINATE_SECONDS), (_KILL, TERMINATE_SECONDS)):
+            left = [thing for thing in things if thing.is_alive()]
+            for thing in left:
+                _send(thing.pid, number)
+            deadline = _compat.clock() + seconds
+            while any(thing.is_alive() for thing in left) and _compat.clock() < deadline:
+                _compat.pause(_POLL)
+                yield
+        for thing in things:
+            _reap(thing.pid)
+
+    def allow(self, thing: Any) -> Optional[str]:
+        pid = thing if isinstance(thing, int) and not isinstance(thing, bool) else getattr(thing, "pid", None)
+        if not isinstance(pid, int) or not _compat.is_child_running(pid):
+            return None
+        child = Child(pid, _start_time(pid))
+        self.mark([child])
+        return self.names(child)[0]
+
+
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+
+
+def _send(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass  # it has ended by itself, or has become another user's
+
+
+def _reap(pid: int) -> None:
+    """Leave no zombie: by the object that started the child, so that it knows, else directly."""
+    birth = origin.process_births.get(pid)
+    popen = birth.extra() if birth is not None and birth.extra is not None else None
+    for known, process in _compat.known_child_objects():
+        if known == pid:
+            popen = process
+    try:
+        if popen is None:
+            os.waitpid(pid, os.WNOHANG)
+        elif hasattr(popen, "poll"):
+            popen.poll()
+        else:
+            popen.is_alive()
+    except (OSError, ValueError, AssertionError):
+        pass  # somebody else has waited for it, or closed the object, in the meantime
+
+
+def _hint(aliases: Sequence[str]) -> str:
+    if aliases[0] == "os.fork":
+        return "let the child end with os._exit() and os.waitpid() for it"
+    if aliases[0] == "subprocess.Popen":
+        return "terminate() it and wait() for it in a cleanup, or use it in a with block"
+    return "terminate() and join() it in a cleanup"
+
+
+def _has_children() -> bool:
+    return _compat.has_children() if _compat.HAS_WAITID else bool(origin.process_births)
+
+
+def _children() -> Dict[int, int]:
+    """Return pid -> start time of every child that has not been waited for.
+
+    Linux lists them for each thread; a child may be missing there while another one ends, so those whose birth was
+    noted are added. Without /proc only noted ones are known.
+    """
+    pids = {pid for pid in list(origin.process_births) if _compat.is_child_running(pid)}
+    try:
+        for task in os.listdir("/proc/self/task"):
+            pids.update(_listed_children(task))
+    except OSError:
+        pass  # no /proc on this platform
+    return {pid: _start_time(pid) for pid in sorted(pids)}
+
+
+def _listed_children(task: str) -> List[int]:
+    try:
+        with open(f"/proc/self/task/{task}/children", "rb") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []  # that thread has ended since, or the kernel does not list children
+
+
+def _start_time(pid: int) -> int:
+    """Clock ticks from boot to the process's start, 0 where the platform does not say (field 22, man 5 proc)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _command_line(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read(4096).replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,105 @@
+"""What a probe is: the code that knows one kind."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+
+from leakguard.model import Leak
+
+
+class Probe:
+    """One kind of thing that a test may leave behind.
+
+    The guard calls `snapshot` before a test and `suspects` after it: both must cost next to nothing while
+    nothing is new. Everything else is called for suspects only. A probe keeps no state of a guard; things are
+    the live objects themselves, never their addresses or recycled ids.
+    """
+
+    kind = ""
+
+    def snapshot(self) -> Any:
+        """Return the identities of all that is alive: the baseline."""
+        raise NotImplementedError
+
+    def suspects(self, baseline: Any) -> Sequence[Any]:
+        """Return the things that are alive, not in the baseline, and not reported or allowed before."""
+        raise NotImplementedError
+
+    def owner(self, thing: Any) -> Any:
+        """The guard in whose course the thing was created, None if nobody knows."""
+        raise NotImplementedError
+
+    def names(self, thing: Any) -> Tuple[str, Tuple[str, ...]]:
+        """Return the thing's name and its aliases (class, target function), for ignore rules."""
+        raise NotImplementedError
+
+    def origin(self, thing: Any) -> Optional[str]:
+        """The line that created the thing, if it is known."""
+        raise NotImplementedError
+
+    def settle(self, suspects: Sequence[Any], timeout: float) -> None:
+        """Wait up to `timeout` seconds, by the kind's own wake-up, for one of the suspects to end."""
+        raise NotImplementedError
+
+    def describe(self, thing: Any) -> Leak:
+        """Return what can be said of a live thing, as plain data without an owner."""
+        raise NotImplementedError
+
+    def mark(self, things: Sequence[Any]) -> None:
+        """Remember that these were reported: no later check reports them again."""
+        raise NotImplementedError
+
+    def isolate(self, things: Sequence[Any]) -> Iterator[None]:
+        """Make reported things harmless for the next test, as far as their kind allows; loops turn at each step."""
+        return iter(())
+
+    def refresh(self) -> None:
+        """Forget what was remembered between tests: a wider scope begins, or its set-up has ended."""
+
+    def is_noted(self, thing: Any) -> bool:
+        """Whether the thing's creation was seen: if so and it has no owner, no guard made it."""
+        raise NotImplementedError
+
+    def loop_of(self, thing: Any) -> Any:
+        """The event loop that the thing lives on, if any."""
+        return None
+
+    def identity(self, thing: Any) -> Callable[[Any], bool]:
+        """Return a test for being the same thing, which does not keep the thing alive."""
+        reference = weakref.ref(thing)
+        return lambda other: reference() is other
+
+    def allow(self, thing: Any) -> Optional[str]:
+        """Declare one thing as shared on purpose; return its name, or None if it is not of this kind."""
+        return None
+
+
+def target_name(target: Any) -> str:
+    """``module.qualname`` of a function, method or partial."""
+    for _ in range(8):  # partial of partial: somebody may nest them for ever
+        inner = getattr(target, "func", None) or getattr(target, "__wrapped__", None)
+        if inner is None:
+            break
+        target = inner
+    owner = getattr(target, "__self__", None)
+    name = getattr(target, "__qualname__", type(target).__qualname__)
+    module = getattr(target, "__module__", None) or type(owner).__module__
+    return f"{module}.{name}"
+
+
+def class_name(thing: Any) -> str:
+    """``module.qualname`` of an object's class."""
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def fingerprint(kind: str, name: str, origin: Optional[str], place: Optional[str]) -> str:
+    """Equal for the same leak in another run: numbers in names and lines in places do not count."""
+    import hashlib
+    import re
+
+    def stable(text: Optional[str]) -> str:
+        return re.sub(r":\d+ in ", " in ", text or "")
+
+    parts: List[str] = [kind, re.sub(r"\d+", "N", name), stable(origin), stable(place) if origin is None else ""]
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:16]

@@ -1,0 +1,212 @@
+"""Asyncio tasks of every loop, and async generators left suspended on a loop.
+
+asyncio is never imported here: while nobody has imported it, there is no task.
+"""
+
+from __future__ import annotations
+
+import gc
+import types
+import weakref
+from typing import Any, FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
+
+from leakguard import _compat, origin
+from leakguard.model import Leak, printable
+from leakguard.probes.protocol import Probe, class_name, fingerprint
+
+_NOTHING: FrozenSet[Any] = frozenset()
+_POLL = 0.002
+CANCELS = 6
+"""How often a leaked task is cancelled before it is taken out of its loop."""
+TURNS_PER_CANCEL = 4
+
+_settled: "weakref.WeakSet[Any]" = weakref.WeakSet()
+"""Tasks and async generators that were reported or allowed."""
+
+
+class TaskProbe(Probe):
+    """Finds tasks that a test left pending, on its own loop or another thread's."""
+
+    kind = "task"
+
+    def snapshot(self) -> Any:
+        return _references()
+
+    def suspects(self, baseline: Any) -> Sequence[Any]:
+        now = _references()
+        if not now:
+            return ()
+        things = [reference() for reference in now - baseline]
+        tasks = [t for t in things if t is not None and not _is_async_generator(t) and not t.done()]
+        generators = [t for t in things if _is_async_generator(t)]
+        found = tasks + (_left_suspended(generators) if generators else [])
+        return [thing for thing in found if thing not in _settled] if found else ()
+
+    def owner(self, thing: Any) -> Any:
+        if _is_async_generator(thing):
+            return None
+        context = _compat.task_context(thing)
+        return context.get(origin.OWNER) if context is not None else None
+
+    def is_noted(self, thing: Any) -> bool:
+        return not _is_async_generator(thing)  # a task's context always says who made it
+
+    def loop_of(self, thing: Any) -> Any:
+        return None if _is_async_generator(thing) else thing.get_loop()
+
+    def names(self, thing: Any) -> Tuple[str, Tuple[str, ...]]:
+        if _is_async_generator(thing):
+            name = f"{_module_of(thing.ag_frame)}.{thing.__qualname__}"
+            return printable(thing.__qualname__), (class_name(thing), name)
+        coroutine = thing.get_coro()
+        target = getattr(coroutine, "__qualname__", type(coroutine).__qualname__)
+        frame = _frame(coroutine)
+        module = _module_of(frame) if frame is not None else type(coroutine).__module__
+        return printable(thing.get_name()), (class_name(thing), f"{module}.{target}")
+
+    def origin(self, thing: Any) -> Optional[str]:
+        if _is_async_generator(thing):
+            return str(origin.place_of(thing.ag_code, -1))
+        noted = getattr(thing.get_coro(), "cr_origin", None)
+        if noted:
+            return origin.origin_of_traceback(noted)
+        summary = getattr(thing, "_source_traceback", None) or ()
+        return origin.origin_of_traceback([(f.filename, f.lineno, f.name) for f in reversed(summary)])
+
+    def settle(self, suspects: Sequence[Any], timeout: float) -> None:
+        _compat.pause(min(timeout, _POLL))
+
+    def describe(self, thing: Any) -> Leak:
+        name, aliases = self.names(thing)
+        now_at, place, waiting_in = origin.describe_stack(_await_chain(thing))
+        created = self.origin(thing)
+        return Leak(
+            kind=self.kind,
+            name=name,
+            state="suspended async generator" if _is_async_generator(thing) else "pending",
+            owner="",
+            origin=created,
+            now_at=now_at,
+            place=place,
+            waiting_in=waiting_in,
+            hint=_hint(thing),
+            fingerprint=fingerprint(self.kind, name, created, place),
+            aliases=aliases,
+        )
+
+    def mark(self, things: Sequence[Any]) -> None:
+        _settled.update(things)
+
+    def isolate(self, things: Sequence[Any]) -> Iterator[None]:
+        """Cancel reported tasks; what survives is taken out of its loop, which would wait for it for ever."""
+        tasks = [t for t in things if not _is_async_generator(t)]
+        for _ in range(CANCELS):
+            tasks = [t for t in tasks if not t.done()]
+            if not tasks:
+                return
+            for task in tasks:
+                _cancel(task)
+            for _ in range(TURNS_PER_CANCEL):
+                yield
+        for task in tasks:
+            if not task.done():
+                _compat.unregister_task(task)
+
+    def allow(self, thing: Any) -> Optional[str]:
+        if not (hasattr(thing, "get_coro") and hasattr(thing, "get_loop")):
+            return None
+        self.mark([thing])
+        return self.names(thing)[0]
+
+
+def _references() -> Set[Any]:
+    """Return weak references to every task, and to the async generators of loops that do not run elsewhere."""
+    tasks, _ = _compat.asyncio_modules()
+    if tasks is None or not hasattr(tasks, "_unregister_task"):
+        return _NOTHING  # type: ignore[return-value]  # not imported, or being imported right now
+    found = _compat.global_task_references(tasks)
+    eager = _compat.eager_tasks(tasks)
+    loops = [loop for loop in list(origin.loops) if not loop.is_closed()] if origin.loops else ()
+    if not found and not eager and not loops:
+        return _NOTHING  # type: ignore[return-value]
+    found = found.copy()
+    found.update(weakref.ref(task) for task in list(eager))
+    for loop in loops:
+        if _compat.TASKS_PER_LOOP:
+            found.update(map(weakref.ref, tasks.all_tasks(loop)))
+        if not loop.is_running() or _runs_here(loop):
+            found.update(map(weakref.ref, _compat.loop_async_generators(loop)))
+    return found
+
+
+def _runs_here(loop: Any) -> bool:
+    return _compat.running_loop() is loop
+
+
+def _is_async_generator(thing: Any) -> bool:
+    return isinstance(thing, types.AsyncGeneratorType)
+
+
+def _left_suspended(generators: Sequence[Any]) -> List[Any]:
+    """Return the generators that no pending task is using: one in use is that task's affair."""
+    in_use: Set[int] = set()
+    for reference in _references():
+        task = reference()
+        if task is not None and not _is_async_generator(task) and not task.done():
+            for coroutine in _chain(task.get_coro()):
+                in_use.update(id(r) for r in gc.get_referents(coroutine, _frame(coroutine)))
+    return [g for g in generators if g.ag_frame is not None and not g.ag_running and id(g) not in in_use]
+
+
+def _cancel(task: Any) -> None:
+    loop = task.get_loop()
+    if loop.is_closed():
+        return
+    try:
+        if loop.is_running() and not _runs_here(loop):
+            loop.call_soon_threadsafe(task.cancel)
+        else:
+            task.cancel()
+    except RuntimeError:
+        pass  # the loop was closed in the meantime
+
+
+def _chain(awaitable: Any) -> List[Any]:
+    """The awaitables from a task's coroutine down to the primitive that it waits for, outermost first."""
+    chain: List[Any] = []
+    while awaitable is not None and len(chain) < 256:
+        chain.append(awaitable)
+        for name in ("cr_await", "gi_yieldfrom", "ag_await"):
+            if hasattr(awaitable, name):
+                awaitable = getattr(awaitable, name)
+                break
+        else:
+            # the object that drives an async generator's step says nothing of it but to the collector
+            inner = [r for r in gc.get_referents(awaitable) if _is_async_generator(r)]
+            awaitable = inner[0] if inner else None
+    return chain
+
+
+def _frame(awaitable: Any) -> Any:
+    for name in ("cr_frame", "gi_frame", "ag_frame"):
+        frame = getattr(awaitable, name, None)
+        if frame is not None:
+            return frame
+    return None
+
+
+def _await_chain(thing: Any) -> List[Any]:
+    """Return (code, instruction, module) of where a task is suspended, innermost first."""
+    outer = thing if _is_async_generator(thing) else thing.get_coro()
+    frames = [frame for frame in map(_frame, _chain(outer)) if frame is not None]
+    return [(f.f_code, f.f_lasti, _module_of(f)) for f in reversed(frames)]
+
+
+def _module_of(frame: Any) -> str:
+    return str(frame.f_globals.get("__name__", "?")) if frame is not None else "?"
+
+
+def _hint(thing: Any) -> str:
+    if _is_async_generator(thing):
+        return "aclose() it, or iterate it inside contextlib.aclosing()"
+    return "cancel() it and await it, or own it with asyncio.TaskGroup"

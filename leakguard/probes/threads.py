@@ -1,0 +1,231 @@
+"""Threads: those of `threading`, raw ones of `_thread`, and foreign ones that run Python code."""
+
+from __future__ import annotations
+
+import _thread
+import sys
+import threading
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+from leakguard import _compat, origin
+from leakguard.model import Leak, printable
+from leakguard.probes.protocol import Probe, class_name, fingerprint, target_name
+
+_live = _compat.live_threads
+_count = _compat.raw_thread_count
+_NO_RAW = -1
+"""``_thread._count()`` less the known threads when every thread is known: the main thread is not counted."""
+
+_REPORTED = "_leakguard_reported"
+_POLL = 0.002
+
+
+class Baseline:
+    """The threads that were alive: known ones, and raw ones by their outermost frame, which is held, so never reused."""
+
+    __slots__ = ("known", "raw")
+
+    def __init__(self, known: Dict[int, Any], raw: Dict[int, Any]) -> None:
+        self.known, self.raw = known, raw
+
+
+class RawThread:
+    """A thread that `threading` does not list: its ident, and its outermost frame as its identity.
+
+    One that has been started and has not run its first instruction yet has no frame.
+    """
+
+    __slots__ = ("ident", "frame", "birth")
+
+    def __init__(self, ident: int, frame: Any) -> None:
+        self.ident, self.frame = ident, frame
+        birth = origin.raw_births.get(ident)
+        fits = birth is not None and (frame is None or birth.extra in (None, frame.f_code))
+        self.birth = birth if fits else None
+
+
+START_SECONDS = 0.05
+"""How long a raw thread may take from its start to its first instruction: only then can it be seen."""
+
+_settled_raw: List[Any] = []
+"""Outermost frames of raw threads that were reported or allowed, while they run."""
+
+
+class ThreadProbe(Probe):
+    """Finds threads, daemon or not, that a test started and did not end."""
+
+    kind = "thread"
+
+    def snapshot(self) -> Any:
+        known = _live.copy()
+        if _count() - len(known) == _NO_RAW:
+            return known
+        return Baseline(known, {ident: thread.frame for ident, thread in _raw_threads(known).items()})
+
+    def suspects(self, baseline: Any) -> Sequence[Any]:
+        if baseline == _live and _count() - len(_live) == _NO_RAW and not origin.raw_births:
+            return ()
+        return _look(baseline)
+
+    def owner(self, thing: Any) -> Any:
+        birth = _birth(thing)
+        return birth.owner if birth is not None else None
+
+    def is_noted(self, thing: Any) -> bool:
+        return _birth(thing) is not None
+
+    def identity(self, thing: Any) -> Callable[[Any], bool]:
+        if isinstance(thing, RawThread):
+            key = (thing.ident, thing.frame)
+            return lambda other: isinstance(other, RawThread) and (other.ident, other.frame) == key
+        return super().identity(thing)
+
+    def names(self, thing: Any) -> Tuple[str, Tuple[str, ...]]:
+        if isinstance(thing, RawThread):
+            if thing.frame is None:
+                return "starting", ()
+            code = thing.frame.f_code
+            module = thing.frame.f_globals.get("__name__", "?")
+            return printable(code.co_name), (f"{module}.{_compat.qualname(code)}",)
+        return printable(thing.name), (class_name(thing), target_name(_compat.thread_target(thing)))
+
+    def origin(self, thing: Any) -> Optional[str]:
+        birth = _birth(thing)
+        return origin.origin_of(birth.stack) if birth is not None else None
+
+    def settle(self, suspects: Sequence[Any], timeout: float) -> None:
+        thread = suspects[0]
+        if isinstance(thread, (RawThread, _compat.DummyThread)) or thread is threading.current_thread():
+            _compat.pause(min(timeout, _POLL))
+        else:
+            try:
+                _compat.join_thread(thread, timeout)
+            except RuntimeError:  # between start() and its first instruction
+                _compat.pause(min(timeout, _POLL))
+
+    def describe(self, thing: Any) -> Leak:
+        name, aliases = self.names(thing)
+        ident = thing.ident
+        # a thread may die between any two lines of this: it has no frame then, and the last look drops it
+        top = sys._current_frames().get(ident) if ident is not None else None
+        stack = [(f.f_code, f.f_lasti, f.f_globals.get("__name__", "?")) for f in origin.frames_of(top)]
+        now_at, place, waiting_in = origin.describe_stack(stack)
+        idle = top is not None and _compat.worker_executor(top) is not None
+        created = self.origin(thing)
+        return Leak(
+            kind=self.kind,
+            name=name,
+            state=_state(thing, idle),
+            owner="",
+            origin=created,
+            now_at=now_at,
+            place=place,
+            waiting_in="concurrent.futures.ThreadPoolExecutor's queue (idle worker)" if idle else waiting_in,
+            hint=_hint(thing, aliases, idle),
+            fingerprint=fingerprint(self.kind, name, created, place),
+            aliases=aliases,
+            blocks_exit=isinstance(thing, threading.Thread) and not thing.daemon,
+        )
+
+    def mark(self, things: Sequence[Any]) -> None:
+        for thing in things:
+            if isinstance(thing, RawThread):
+                _settled_raw.append(thing.frame)  # until it ends: see _look
+            else:
+                thing.__dict__[_REPORTED] = True
+
+    def allow(self, thing: Any) -> Optional[str]:
+        if not isinstance(thing, threading.Thread):
+            return None
+        self.mark([thing])
+        return self.names(thing)[0]
+
+
+def _state(thing: Any, idle: bool) -> str:
+    if isinstance(thing, RawThread):
+        return "raw, alive"
+    if isinstance(thing, _compat.DummyThread):
+        return "foreign, alive"
+    state = "idle" if idle else "alive"
+    return f"daemon, {state}" if thing.daemon else state
+
+
+def _hint(thing: Any, aliases: Sequence[str], idle: bool) -> str:
+    if isinstance(thing, (RawThread, _compat.DummyThread)):
+        return "let it end, and wait for that, before the test does"
+    if aliases[0] == "threading.Timer":
+        return "cancel() the timer and join() it in a cleanup"
+    if idle or aliases[-1] == "concurrent.futures.thread._worker":
+        return "shut the executor down: use it in a with block, or addCleanup(executor.shutdown)"
+    if aliases[-1].startswith("socketserver."):
+        return "call the server's shutdown() and server_close(), then join() the thread"
+    return "stop the thread's loop and join() it in a cleanup"
+
+
+def _birth(thing: Any) -> Optional[origin.Birth]:
+    return thing.birth if isinstance(thing, RawThread) else origin.birth_of_thread(thing)
+
+
+def _look(baseline: Any) -> List[Any]:
+    """Return the new threads: the careful way, taken only when something differs from the baseline."""
+    plain = not isinstance(baseline, Baseline)
+    known, raw = (baseline, {}) if plain else (baseline.known, baseline.raw)
+    now = _live.copy()
+    new: List[Any] = [t for ident, t in now.items() if known.get(ident) is not t]
+    new += [t for t in list(_compat.starting_threads.values()) if t not in new and t not in now.values()]
+    found: List[Any] = [t for t in new if _REPORTED not in t.__dict__ and _compat.is_thread_alive(t)]
+    found = [t for t in found if not _is_shared_idle_worker(t)]
+    if _count() - len(now) != _NO_RAW or raw or origin.raw_births:
+        threads = _raw_threads(now)
+        _settled_raw[:] = [f for f in _settled_raw if any(t.frame is f for t in threads.values())]
+        found += [t for ident, t in threads.items() if raw.get(ident) is not t.frame and t.frame not in _settled_raw]
+        found += _starting(threads)
+    return found
+
+
+def _starting(running: Dict[int, RawThread]) -> List[RawThread]:
+    """Return the raw threads that were started just now and cannot be seen yet; forget those that have ended."""
+    starting = []
+    for ident, birth in list(origin.raw_births.items()):
+        if ident not in running:
+            if _compat.clock() - birth.time < START_SECONDS:
+                starting.append(RawThread(ident, None))
+            else:
+                origin.raw_births.pop(ident, None)
+    return starting
+
+
+def _raw_threads(known: Dict[int, Any]) -> Dict[int, RawThread]:
+    """Return the threads that run Python code and that `threading` does not list."""
+    frames = sys._current_frames()
+    me = _thread.get_ident()
+    raw = {
+        ident: RawThread(ident, _outermost(top))
+        for ident, top in frames.items()
+        if ident not in known and ident not in _live and ident != me and not _is_threading_frame(_outermost(top))
+    }
+    return raw
+
+
+def _is_threading_frame(frame: Any) -> bool:
+    """Whether a thread of `threading` is about to enter itself in its list, or has just left it."""
+    return frame.f_globals.get("__name__") == "threading" and frame.f_code.co_name.startswith("_bootstrap")
+
+
+def _outermost(frame: Any) -> Any:
+    while frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
+def _is_shared_idle_worker(thread: Any) -> bool:
+    """Whether a thread is an idle worker of an event loop's default executor, which is no leak."""
+    top = sys._current_frames().get(thread.ident)
+    if top is None:
+        return False
+    executor = _compat.worker_executor(top)
+    return executor is not None and (_compat.is_asyncio_executor(executor) or executor in _default_executors())
+
+
+def _default_executors() -> List[Any]:
+    return [_compat.default_executor(loop) for loop in list(origin.loops)]

@@ -1,0 +1,76 @@
+"""``--leak-selftest``: plant one leak of each kind here, and show that the guard sees it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, TextIO
+
+from leakguard.guard import LeakGuard
+from leakguard.model import LeakError
+
+
+@contextmanager
+def _thread() -> Iterator[None]:
+    release = threading.Event()
+    planted = threading.Thread(target=release.wait, name="planted-thread", daemon=True)
+    planted.start()
+    try:
+        yield
+    finally:
+        release.set()
+        planted.join()
+
+
+@contextmanager
+def _process() -> Iterator[None]:
+    planted = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        yield
+    finally:
+        planted.kill()
+        planted.communicate()
+
+
+@contextmanager
+def _task() -> Iterator[None]:
+    import asyncio
+
+    async def planted_task() -> None:
+        await asyncio.Event().wait()
+
+    async def plant() -> Any:
+        return asyncio.ensure_future(planted_task())
+
+    loop = asyncio.new_event_loop()
+    task = loop.run_until_complete(plant())
+    try:
+        yield
+    finally:
+        task.cancel()
+        loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+        loop.close()
+
+
+PLANTS: Dict[str, Callable[[], Any]] = {"thread": _thread, "task": _task, "process": _process}
+
+
+def run(stream: TextIO) -> bool:
+    """Plant each kind in turn; print what was seen; return whether everything was."""
+    all_seen = True
+    for kind, plant in PLANTS.items():
+        guard = LeakGuard(name=f"the planted {kind}", grace=0.05, kinds=kind)
+        planted = plant()
+        try:
+            with guard:
+                planted.__enter__()
+        except LeakError:
+            pass  # as it should be
+        finally:
+            planted.__exit__(None, None, None)
+        seen = [leak for leak in guard.leaks if leak.kind == kind]
+        all_seen = all_seen and bool(seen)
+        stream.write(f"{kind:<8} {'seen, created at ' + str(seen[0].origin) if seen else 'NOT SEEN'}\n")
+    return all_seen
