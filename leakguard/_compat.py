@@ -121,10 +121,10 @@ def detach_default_executor(loop: Any) -> None:
 # -- asyncio: only ever through a module that somebody else has imported -----------------------------
 
 
-def asyncio_modules() -> Tuple[Any, Any]:
-    """Return ``asyncio.tasks`` and ``asyncio.base_events`` if they are imported, else Nones."""
-    modules = sys.modules
-    return modules.get("asyncio.tasks"), modules.get("asyncio.base_events")
+def asyncio_tasks() -> Any:
+    """The module ``asyncio.tasks`` if somebody has imported all of it, else None."""
+    tasks = sys.modules.get("asyncio.tasks")
+    return tasks if tasks is not None and hasattr(tasks, "_unregister_task") else None
 
 
 TASKS_PER_LOOP = sys.version_info >= (3, 14)
@@ -140,9 +140,12 @@ def global_task_references(tasks: Any) -> "set[Any]":
     return (tasks._scheduled_tasks if sys.version_info >= (3, 12) else tasks._all_tasks).data
 
 
+_NO_TASKS: "set[Any]" = set()
+
+
 def eager_tasks(tasks: Any) -> "set[Any]":
     """The live set of tasks that are in their first, eager step (3.12 and 3.13; else empty, see `all_tasks`)."""
-    return getattr(tasks, "_eager_tasks", None) or set()
+    return getattr(tasks, "_eager_tasks", _NO_TASKS)
 
 
 def task_context(task: Any) -> Any:
@@ -179,8 +182,8 @@ def runs_test(test: Any, task: Any) -> bool:
 
 def live_task_count() -> int:
     """About how many tasks there are: without asking every loop."""
-    tasks, _ = asyncio_modules()
-    return len(global_task_references(tasks)) if tasks is not None and hasattr(tasks, "_unregister_task") else 0
+    tasks = asyncio_tasks()
+    return len(global_task_references(tasks)) if tasks is not None else 0
 
 
 def unregister_task(task: Any) -> None:
@@ -245,6 +248,11 @@ def has_cleanup(test: Any, function: Any) -> bool:
     return any(entry[0] == function for entry in getattr(test, "_cleanups", ()))
 
 
+def add_first_cleanup(test: Any, function: Any) -> None:
+    """Register a cleanup that runs after all others, even those that were registered in ``__init__`` (3.9 to 3.15)."""
+    test._cleanups.insert(0, (function, (), {}))
+
+
 def drop_cleanup(test: Any, function: Any) -> None:
     """Take `function` out of the test's cleanups (3.9 to 3.15)."""
     cleanups = getattr(test, "_cleanups", None)
@@ -262,30 +270,22 @@ def module_cleanup_has_failed() -> bool:
     return False
 
 
-def has_failed(test: Any, marks: Tuple[int, int]) -> bool:
-    """Whether the running test has already failed, seen from inside a cleanup.
+def has_failed(test: Any, result: Any) -> bool:
+    """Whether the running test has already failed, seen from inside a cleanup; a skip is no failure.
 
     ``_outcome.success`` is true again inside every cleanup. 3.9 and 3.10 keep the errors in ``_outcome.errors``;
-    from 3.11 they go to the result at once, so its lists have grown beyond `marks`. A foreign result without
-    lists (pytest's) keeps exceptions in ``_excinfo``.
+    from 3.11 they go to the result at once. A foreign result without lists (pytest's) keeps exceptions in ``_excinfo``.
     """
     outcome = getattr(test, "_outcome", None)
     errors = getattr(outcome, "errors", None)
     if errors is not None:
         return any(exc_info is not None for _, exc_info in errors)
-    result = getattr(outcome, "result", None)
-    if result_marks(result) != marks:
+    result = getattr(outcome, "result", None) or result
+    entries = [*(getattr(result, "failures", None) or ()), *(getattr(result, "errors", None) or ())]
+    if any(entry[0] is test or getattr(entry[0], "test_case", None) is test for entry in entries):
         return True
     foreign = getattr(result, "_excinfo", None) or ()
     return any(not getattr(info, "typename", "Skipped").startswith("Skip") for info in foreign)
-
-
-def result_marks(result: Any) -> Tuple[int, int]:
-    """How many failures and errors a result has, (0, 0) where it does not say."""
-    try:
-        return len(result.failures), len(result.errors)
-    except (AttributeError, TypeError):
-        return 0, 0
 
 
 def set_loop_debug(test: Any, debug: bool, make_runner: Callable[..., Any]) -> None:
@@ -510,17 +510,3 @@ def gevent_owns_threading() -> bool:
     """Whether gevent has replaced `threading`, so that its threads are greenlets."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))
-
-
-_ENVIRONMENT: Any = getattr(os.environ, "_data", {})
-_ENVIRONMENT_KEYS = tuple(
-    getattr(os.environ, "encodekey", str)(f"LEAKGUARD_{name}") for name in ("ACTION", "KINDS", "SCOPE")
-)
-
-
-def environment_state(
-    _get: Any = _ENVIRONMENT.get, _keys: Tuple[Any, ...] = _ENVIRONMENT_KEYS
-) -> Tuple[Any, Any, Any]:
-    """Three raw environment values, to tell whether they have changed: a tenth of the price of ``os.environ``."""
-    action, kinds, scope = _keys
-    return _get(action), _get(kinds), _get(scope)

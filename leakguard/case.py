@@ -5,184 +5,215 @@ from __future__ import annotations
 import functools
 import sys
 import unittest
-from typing import Any, Callable, Dict, Optional, Tuple
+from _thread import get_ident
+from typing import Any, Callable, Dict, Optional
 
 from leakguard import _compat, guard, origin
 from leakguard.check import warn
-from leakguard.guard import Guard, Subject, probes_of
+from leakguard.guard import ACTIVE, CLOSED, Guard, Subject, probes_of
 from leakguard.model import LeakError
 from leakguard.policy import Policy, check_class, key_category, resolve
 
 __unittest = True
 
-_PLAIN_CLEANUPS: Any = unittest.TestCase.doCleanups.__code__  # type: ignore[attr-defined]
-_PLAIN_RUN: Any = unittest.TestCase.run.__code__  # type: ignore[attr-defined]
-_PLAIN_ID: Any = unittest.TestCase.id
+_RUN: Any = unittest.TestCase.run.__code__  # type: ignore[attr-defined]
+_CLEANUPS: Any = unittest.TestCase.doCleanups.__code__  # type: ignore[attr-defined]
 
-Plan = Tuple[Optional[Policy], Any]
-"""What is checked of a test method: its policy and probes; no policy where it is not checked at all."""
-
-_plans: Tuple[Any, Any, Dict[str, Plan]] = (None, None, {})
-"""The class whose tests run, the environment it was planned under, and the plan of each method."""
+_owner, _open, _hooks, _modules = origin.OWNER, origin.open_guards, origin.hooks, sys.modules
 
 
-class TestSubject:
-    """How a guarded test is named, worked out only when somebody asks. Keeps no test alive once `forget` was called."""
+class Plan:
+    """What is checked of a test method, worked out once for as long as the guard around it is active."""
 
-    __slots__ = ("_test", "_names")
+    __slots__ = ("subject", "policy", "probes", "is_async", "snapshots", "looks")
 
-    def __init__(self, test: Any) -> None:
-        self._test = test
-        self._names: Any = None
-
-    @property
-    def id(self) -> str:
-        """The test's id."""
-        return self._names[0] if self._test is None else str(self._test.id())
-
-    @property
-    def title(self) -> str:
-        """``test_x (module.Class)``."""
-        if self._test is None:
-            return str(self._names[1])
-        return _title(type(self._test), getattr(self._test, "_testMethodName", ""), str(self._test))
-
-    def forget(self) -> None:
-        """Keep the names only."""
-        self._names, self._test = (self.id, self.title), None
-
-
-def _title(cls: type, method: str, plain: str) -> str:
-    name = f"{cls.__module__}.{cls.__qualname__}"
-    return f"{method} ({name})" if method else plain
-
-
-def plan_for(test: Any) -> Plan:
-    """Return what is checked of a test, worked out once for each method of a class."""
-    global _plans
-    cls, method = type(test), test._testMethodName
-    state = _compat.environment_state()
-    known, planned_under, plans = _plans
-    if known is not cls or planned_under != state:
-        plans = {}
-        _plans = (cls, state, plans)
-    plan = plans.get(method)
-    if plan is None:
-        function = getattr(test, method, None)
-        policy = resolve(cls, function)
+    def __init__(self, cls: Any, method: str) -> None:
+        function = getattr(cls, method, None)
+        self.policy = policy = resolve(cls, function)
         is_off = policy.action == "off" or (policy.scope == "key" and key_category(cls, function) is None)
-        plan = (None, ()) if is_off else (policy, probes_of(policy))
-        if not is_off:  # what switches off is read anew each time
-            plans[method] = plan
-    return plan
-
-
-def forget_plans() -> None:
-    """Read options anew: the command line's have changed."""
-    global _plans
-    _plans = (None, None, {})
+        self.probes = () if is_off else probes_of(policy)
+        self.snapshots = tuple(probe.snapshot for probe in self.probes)
+        self.looks = tuple(probe.suspects for probe in self.probes)
+        self.is_async = hasattr(cls, "addAsyncCleanup")
+        name = class_name(cls)
+        self.subject = Subject(f"{name}.{method}", f"{method} ({name})") if cls.id is unittest.TestCase.id else None
 
 
 class TestGuard(Guard):
-    """The guard of one test."""
+    """The guard of one test, begun when it is made; written for speed, as every test pays for it."""
 
-    __slots__ = ("test", "_is_verified", "_ran_early", "_marks")
+    scope = "test"
+    state = ACTIVE
+    is_wide = False
+    is_verified = False
+    result: Any = None
+    _subject: Optional[Subject] = None
 
-    def __init__(self, test: Any, plan: Plan) -> None:
-        policy, probes = plan
-        Guard.__init__(self, "test", None, policy or _OFF, probes)
+    def __init__(self, test: Any) -> None:
         self.test = test
-        self._is_verified = self._ran_early = False
+        self.parent = parent = _owner.get()
+        cls, method = type(test), test._testMethodName
+        plan = parent.plans.get((cls, method)) if parent is not None else None
+        if plan is None or _open or parent.state != ACTIVE:
+            plan = self._begin_carefully(cls, method)
+        else:
+            if not _hooks.knows_loops and "asyncio.base_events" in _modules:
+                _hooks.update()
+            _open.add(self)
+        self.plan = plan
+        _owner.set(self)
+        if plan.is_async:
+            _compat.set_in_test_context(test, _owner, self)
+        self._baselines = [snapshot() for snapshot in plan.snapshots]
 
-    def cleanup(self) -> None:
-        """Give the verdict: the first cleanup registered, so the last to run.
+    def _begin_carefully(self, cls: Any, method: str) -> Plan:
+        """Begin the first run of a method, a test with nobody around it, or one that is not alone."""
+        plan = Plan(cls, method)
+        self._previous = self.parent
+        self.ident = get_ident()
+        self.parent = parent = self._previous or origin.current_owner()
+        if parent is None or parent.state != ACTIVE:
+            self.is_wide = True
+            _hooks.acquire()
+            self.refresh()
+        else:
+            parent.plans[cls, method] = plan
+            _hooks.update()
+        self.open()
+        return plan
 
-        A test that calls ``doCleanups()`` itself runs this too early: it is not the verdict then.
-        """
-        frame: Any = sys._getframe(1)
-        while frame is not None and frame.f_code is not _PLAIN_CLEANUPS:
-            frame = frame.f_back
-        if frame is not None and frame.f_back.f_code is not _PLAIN_RUN and not _is_run_above(frame.f_back):
-            self._ran_early = True
-            return
-        self._is_verified = True
-        if self._process is not origin.process or self.is_clean_with_loop():
-            return
-        error = self.verify(self.has_failed)
+    @property
+    def probes(self) -> Any:  # type: ignore[override]
+        """The probes that run."""
+        return self.plan.probes
+
+    @property
+    def policy(self) -> Policy:  # type: ignore[override]
+        """The policy of the test's method."""
+        return self.plan.policy
+
+    @property
+    def subject(self) -> Subject:  # type: ignore[override]
+        """How the test is named; one with an ``id()`` of its own is asked."""
+        return self.plan.subject or self._subject or _named_by_itself(self.test)
+
+    def is_clean(self) -> bool:
+        """Whether nothing is new, on the test's own loop neither."""
+        plan = self.plan
+        if plan.is_async:
+            self.loop = loop = _compat.test_loop(self.test)
+            if loop is not None:
+                origin.loops.add(loop)
+            origin.forks[0] = True
+        if not _hooks.knows_loops and "asyncio.base_events" in _modules:
+            _hooks.update()
+        try:
+            for look, baseline in zip(plan.looks, self._baselines):
+                if look(baseline):
+                    return False
+        except Exception:  # a probe that breaks is caught again, and reported, by the careful look
+            return False
+        return True
+
+    def verdict(self) -> None:
+        """Give the verdict, as a cleanup after which no other runs. Raises LeakError."""
+        error = self.verify(lambda: _compat.has_failed(self.test, self.result))
         if error is not None:
             raise error
 
-    def is_clean_with_loop(self) -> bool:
-        """Whether nothing is new, on the test's own loop neither."""
-        self.loop = loop = _compat.test_loop(self.test)
-        if loop is not None:
-            origin.loops.add(loop)
-        return self.is_clean()
+    def first_cleanup(self) -> None:
+        """Give the verdict where somebody else's ``run()`` leaves no other way: registered first, so run last.
 
-    def has_failed(self) -> bool:
-        """Whether the test has failed already, so that a leak must not hide that."""
-        return _compat.has_failed(self.test, self._marks)
+        In a test that calls ``doCleanups()`` itself this comes too early: then it is not the verdict.
+        """
+        frame: Any = sys._getframe(1)
+        while frame is not None and frame.f_code is not _CLEANUPS:
+            frame = frame.f_back
+        if frame is None or _is_final_pass(frame.f_back):
+            self.is_verified = True
+            self.verdict()
 
-    def begin_test(self, result: Any) -> None:
-        """Begin the course of the test, and register the verdict."""
-        test = self.test
-        self.subject = TestSubject(test)
-        self._marks = _compat.result_marks(result)
-        self.begin()
-        if hasattr(test, "_asyncioTestContext") or hasattr(test, "_asyncioCallsTask"):
-            _compat.set_in_test_context(test, origin.OWNER, self)
-        if self.probes:
-            cleanups = test._cleanups
-            cleanups.insert(0, (self.cleanup, (), {}))
-
-    def end_test(self) -> None:
-        """End the course; say so if the test was not checked though it ran."""
-        test = self.test
-        if self.probes and not self._is_verified and self._process is origin.process:
-            if _compat.has_cleanup(test, self.cleanup):  # skipped before setUp, or interrupted
-                _compat.drop_cleanup(test, self.cleanup)
-            else:
-                how = "were run by the test itself" if self._ran_early else "were cleared"
-                warn(f"leakguard: {self.subject.title} was not checked for leaks: its cleanups {how}")
-        self.subject.forget()
-        self.close()
+    def end(self, *, is_interrupted: bool) -> None:
+        """End the course; say so if the test ran and was not checked."""
+        test, plan = self.test, self.plan
+        if not self.is_verified and plan.probes and not self.is_foreign:
+            if _compat.has_cleanup(test, self.first_cleanup):
+                _compat.drop_cleanup(test, self.first_cleanup)
+            elif not is_interrupted and not _is_skipped(test):
+                warn(f"leakguard: {self.subject.title} was not checked for leaks: its cleanups were cleared or not run")
+        if plan.subject is None:
+            self._subject = _named_by_itself(test)
         self.test = None
+        if self.is_wide or self.is_foreign or plan.is_async:
+            self.loop = self.result = None
+            self.close()
+        else:  # the same, for the many
+            self.state = CLOSED
+            self._baselines = ()
+            _open.discard(self)
+            _owner.set(self.parent)
 
 
-_OFF = Policy(action="off")
+def _is_skipped(test: Any) -> bool:
+    """Whether the test's class or method was skipped by decorator, so that nothing of it ran."""
+    method = getattr(test, test._testMethodName, None)
+    return bool(getattr(type(test), "__unittest_skip__", False) or getattr(method, "__unittest_skip__", False))
 
 
-def _is_run_above(frame: Any) -> bool:
-    """Whether an overridden doCleanups() was called by the plain run()."""
-    while frame is not None and frame.f_code.co_name == "doCleanups":
-        frame = frame.f_back
-    return frame is not None and frame.f_code is _PLAIN_RUN
+def _named_by_itself(test: Any) -> Subject:
+    return Subject(str(test.id()), f"{test._testMethodName} ({class_name(type(test))})")
+
+
+def _is_final_pass(caller: Any) -> bool:
+    """Whether a call of ``doCleanups()`` is the one by ``TestCase.run()``; `caller` is the frame of the call."""
+    while caller is not None and caller.f_code.co_name == "doCleanups":  # an override that calls super()
+        caller = caller.f_back
+    return caller is not None and caller.f_code is _RUN
+
+
+def clean_up(guard: Optional[TestGuard], do_cleanups: Callable[[], Any], caller: Any) -> Any:
+    """Run a test's cleanups, then look; only for a suspect is the verdict given, by a cleanup of its own.
+
+    A test may call ``doCleanups()`` itself: only the call by ``TestCase.run()`` is the last. `caller` is its frame.
+    """
+    outcome = do_cleanups()
+    if guard is None or guard.is_verified or (caller.f_code is not _RUN and not _is_final_pass(caller)):
+        return outcome
+    guard.is_verified = True
+    if guard.is_clean() or guard.is_foreign:
+        return outcome
+    guard.test.addCleanup(guard.verdict)
+    return do_cleanups()
 
 
 def attach(test: Any, result: Any) -> Optional[TestGuard]:
-    """Begin to guard a test that is about to run; None if it is guarded already.
-
-    A test that is not checked gets an owner all the same: its leaks would become its class's otherwise.
-    """
-    guarded = test.__dict__
-    if guarded.get("_leakguard_guard") is not None:
+    """Begin to guard a test whose class lacks the mixin, from ``startTest``; None if it is guarded already."""
+    if getattr(test, "_leakguard_guard", None) is not None:
         return None
-    test_guard = TestGuard(test, plan_for(test))
-    guarded["_leakguard_guard"] = test_guard
-    test_guard.begin_test(result)
-    return test_guard
+    guard = test._leakguard_guard = TestGuard(test)
+    guard.result = result
+    if _has_plain_run(type(test)):
+        plain = test.doCleanups
+        test.doCleanups = lambda: clean_up(guard, plain, sys._getframe(1))
+    else:
+        _compat.add_first_cleanup(test, guard.first_cleanup)
+    return guard
 
 
-def detach(test: Any, test_guard: TestGuard) -> None:
+def _has_plain_run(cls: Any) -> bool:
+    """Whether unittest's own ``run()`` runs the tests of a class."""
+    return cls.run is unittest.TestCase.run or cls.run.__module__ == "unittest.async_case"
+
+
+def detach(test: Any, guard: TestGuard) -> None:
     """End what `attach` began."""
-    test.__dict__.pop("_leakguard_guard", None)
-    test_guard.end_test()
+    test.__dict__.pop("doCleanups", None)
+    test._leakguard_guard = None
+    guard.end(is_interrupted=isinstance(sys.exc_info()[1], KeyboardInterrupt))
 
 
 class FixtureGuard(Guard):
     """The guard of a class or a module: what its fixtures start must be gone after its teardown."""
-
-    __slots__ = ()
 
     def end(self, failed: bool) -> Optional[LeakError]:
         """Give the verdict and close; return the error to raise."""
@@ -193,13 +224,12 @@ class FixtureGuard(Guard):
             self.close()
 
 
-def fixture_guard(scope: str, name: str, cls: Optional[type]) -> Optional[FixtureGuard]:
-    """Begin to guard a class or module; None where the policy switches it off."""
+def fixture_guard(scope: str, name: str, cls: Optional[type]) -> FixtureGuard:
+    """Begin to guard a class or module; where the policy switches the check off, it is an owner only."""
     policy = resolve(cls)
-    probes = () if policy.action == "off" or policy.scope == "key" else probes_of(policy)
-    if policy.action == "off" and cls is None:
-        return None
-    fixture = FixtureGuard(scope, Subject(name, f"{scope} {name}"), policy, probes)
+    fixture = FixtureGuard(scope, Subject(name, f"{scope} {name}"), policy)
+    if policy.scope == "key":
+        fixture.probes = ()
     fixture.begin()
     return fixture
 
@@ -223,24 +253,37 @@ class LeakGuardMixin:
         if isinstance(own, classmethod):
             setattr(cls, "setUpClass", classmethod(_guarded_set_up(own.__func__)))
 
+    _leakguard_guard: Optional[TestGuard] = None
+
     def run(self, result: Any = None) -> Any:
         """Run the test under guard."""
-        test_guard = attach(self, result)
-        if test_guard is None:
+        if self._leakguard_guard is not None:
             return super().run(result)  # type: ignore[misc]
+        self._leakguard_guard = guard = TestGuard(self)
+        is_interrupted = True
         try:
-            return super().run(result)  # type: ignore[misc]
+            outcome = super().run(result)  # type: ignore[misc]
+            is_interrupted = False
+            return outcome
         finally:
-            detach(self, test_guard)
+            self._leakguard_guard = None
+            guard.end(is_interrupted=is_interrupted)
+
+    def doCleanups(self) -> Any:
+        """Run the cleanups, then, if it is the test's end, give the verdict."""
+        return clean_up(self._leakguard_guard, super().doCleanups, sys._getframe(1))  # type: ignore[misc]
 
     def debug(self) -> None:
         """Run the test under guard, letting errors through: a leak raises LeakError."""
-        test_guard = attach(self, None)
+        self._leakguard_guard = guard = TestGuard(self)
+        _compat.add_first_cleanup(self, guard.first_cleanup)
+        is_interrupted = True
         try:
             super().debug()  # type: ignore[misc]
+            is_interrupted = False
         finally:
-            if test_guard is not None:
-                detach(self, test_guard)
+            self._leakguard_guard = None
+            guard.end(is_interrupted=is_interrupted)
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -262,7 +305,7 @@ class LeakGuardMixin:
 
         Inside an async test nothing can be awaited here: let tasks end first. Raises LeakError.
         """
-        test_guard = self.__dict__.get("_leakguard_guard")
+        test_guard = self._leakguard_guard
         if test_guard is None or not test_guard.probes:
             return
         running = _compat.running_loop()

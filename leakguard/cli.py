@@ -8,7 +8,7 @@ import sys
 import unittest
 from typing import Any, List, Optional, Sequence
 
-from leakguard import case, policy, selftest
+from leakguard import policy, selftest
 from leakguard.report import json as json_report
 from leakguard.runner import GuardedRunner, Record
 
@@ -95,13 +95,11 @@ def main(argv: Optional[List[str]] = None) -> int:
         return PASSED if selftest.run(sys.stdout) else FAILED
     record = Record()
     policy.command_line.update(flags)
-    case.forget_plans()
     try:
         return _run(rest, record, reports)
     finally:
         policy.command_line.clear()
-        case.forget_plans()
-
+    
 
 def _flags(leak_parser: argparse.ArgumentParser) -> List[str]:
     return [word for action in leak_parser._actions for word in action.option_strings]

@@ -10,7 +10,7 @@ import functools
 import sys
 from _thread import get_ident
 from inspect import iscoroutinefunction
-from typing import Any, Callable, Iterable, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple
 
 from leakguard import _compat, origin
 from leakguard.check import Check, Steps, log
@@ -23,8 +23,7 @@ __unittest = True
 
 NEW, ACTIVE, CLOSED = range(3)
 
-_open: Set["Guard"] = set()
-"""Guards of tests and blocks that are active now, in any thread."""
+_owner, _open, _hooks = origin.OWNER, origin.open_guards, origin.hooks
 
 
 class Subject(NamedTuple):
@@ -37,54 +36,55 @@ class Subject(NamedTuple):
 class Guard:
     """One course that is watched. Holds nothing alive once it is closed, as contexts may keep it for ever."""
 
-    __slots__ = (
-        "scope",
-        "subject",
-        "policy",
-        "probes",
-        "parent",
-        "shared",
-        "state",
-        "failed",
-        "loop",
-        "leaks",
-        "_baselines",
-        "_previous",
-        "_thread_previous",
-        "_ident",
-        "_process",
-        "_is_wide",
-    )
+    # Defaults are on the class: an empty test pays for every attribute that is set on its guard.
+    scope = ""
+    subject: Any = None
+    state = NEW
+    shared = False
+    """Whether another test ran at the same time, so that what nobody noted is not surely its own."""
+    failed = False
+    is_foreign = False
+    """Whether this is a forked child's copy, which has nothing to check here."""
+    is_wide = True
+    """Whether the hooks are held by this guard, because none is active around it or it is more than a test's."""
+    loop: Any = None
+    """The test's own loop, for as long as the verdict lets it turn."""
+    leaks: Tuple[Leak, ...] = ()
+    parent: Any = None
+    ident = 0
+    _previous: Any = None
+    _baselines: Sequence[Any] = ()
 
-    def __init__(self, scope: str, subject: Any, policy: Policy, probes: Tuple[Probe, ...]) -> None:
-        self.scope, self.subject, self.policy, self.probes = scope, subject, policy, probes
-        self.shared = self.failed = False
-        self.loop: Any = None
-        self.leaks: Tuple[Leak, ...] = ()
-        self.state = NEW
+    def __init__(self, scope: str, subject: Any, policy: Policy) -> None:
+        self.scope, self.subject, self.policy = scope, subject, policy
+        self.probes = probes_of(policy) if policy.action != "off" else ()
+        self.plans: Dict[Any, Any] = {}
+        """What is checked of the tests in its course, by class and method: options are read anew for each wide guard."""
 
     def begin(self) -> None:
         """Take the baseline, and own from now on what this thread and its contexts create."""
-        self._ident = ident = get_ident()
-        self._previous = previous = origin.OWNER.get()
-        owners = origin.thread_owners
-        self._thread_previous = owners.get(ident)
-        self.parent = parent = previous or origin.current_owner()
-        self._process = origin.process
-        self._is_wide = is_wide = parent is None or self.scope != "test" or parent.state != ACTIVE
-        if is_wide:
-            origin.hooks.acquire()
-            self.refresh()
-        elif origin.hooks.is_stale():
-            origin.hooks.update()
-        if self.scope == "test" or self.scope == "block":
-            if _open:
-                self._note_overlap()
-            _open.add(self)
-        origin.OWNER.set(self)
-        owners[ident] = self
+        self.ident = get_ident()
+        self._previous = previous = _owner.get()
+        self.parent = previous or origin.current_owner()
+        _hooks.acquire()
+        self.refresh()
+        if self.scope in ("test", "block"):
+            self.open()
+        else:
+            origin.wide_guards.add(self)
+        _owner.set(self)
         self.state = ACTIVE
         self._baselines = [probe.snapshot() for probe in self.probes]
+
+    def open(self) -> None:
+        """Enter the guards that are active now; two at the same time know of each other."""
+        for other in list(_open):
+            if not self.is_within(other):
+                for guard in (self, other):
+                    while guard is not None and not guard.shared:
+                        guard.shared = True
+                        guard = guard.parent
+        _open.add(self)
 
     def refresh(self) -> None:
         """Let the probes look anew at what they remember from test to test: a fixture may have run since."""
@@ -93,8 +93,8 @@ class Guard:
 
     def is_clean(self) -> bool:
         """Whether nothing at all is new: no wait, no stack, no collection."""
-        if origin.hooks.is_stale():
-            origin.hooks.update()
+        if not _hooks.knows_loops and "asyncio.base_events" in sys.modules:
+            _hooks.update()
         try:
             for probe, baseline in zip(self.probes, self._baselines):
                 if probe.suspects(baseline):
@@ -105,7 +105,11 @@ class Guard:
 
     def verify(self, has_failed: Callable[[], bool] = lambda: False) -> Optional[LeakError]:
         """Give the verdict, letting `loop`, if there is one, turn meanwhile; return the error to raise, if any."""
-        if self._process is not origin.process or self.is_clean():
+        if self.is_foreign:
+            return None
+        if self.is_wide or self.loop is not None:
+            origin.forks[0] = True  # look for children that no hook has seen, too: it is cheap here
+        if self.is_clean():
             return None
         return self._drive(Check(self).verdict(has_failed))
 
@@ -118,19 +122,15 @@ class Guard:
         if self.state != ACTIVE:
             return
         self.state = CLOSED
-        self._baselines = []
-        self.loop = None
-        if self._process is not origin.process:
-            return  # a forked child: none of this is its business
-        origin.OWNER.set(self._previous)
-        if self._thread_previous is None:
-            origin.thread_owners.pop(self._ident, None)
-        else:
-            origin.thread_owners[self._ident] = self._thread_previous
-        self._previous = self._thread_previous = None
-        _open.discard(self)
-        if self._is_wide:
-            origin.hooks.release()
+        self._baselines = ()
+        if not self.is_foreign:
+            _open.discard(self)
+            if self.is_wide:
+                _owner.set(self._previous)
+                origin.wide_guards.discard(self)
+                _hooks.release()
+            else:
+                _owner.set(self.parent)
 
     # -- what a check asks ---------------------------------------------------------------------------
 
@@ -167,15 +167,6 @@ class Guard:
                 loop = self.loop
                 if loop is not None and not loop.is_closed() and not loop.is_running():
                     _turn(loop)
-
-    def _note_overlap(self) -> None:
-        """Two tests at the same time: what nobody noted belongs to neither for sure."""
-        for other in list(_open):
-            if not self.is_within(other):
-                for guard in (self, other):
-                    while guard is not None and not guard.shared:
-                        guard.shared = True
-                        guard = guard.parent
 
 
 def _turn(loop: Any) -> None:
@@ -239,8 +230,7 @@ class LeakGuard:
             raise RuntimeError("LeakGuard is already active: one object guards one block at a time")
         policy = resolve(given=self._options)
         if policy.action != "off":
-            probes = probes_of(policy)
-            self._guard = Guard("block", Subject(self._name, self._name), policy, probes)
+            self._guard = Guard("block", Subject(self._name, self._name), policy)
             self._guard.begin()
         return self
 

@@ -8,12 +8,13 @@ are put back; a hook that somebody else has wrapped meanwhile stays in their cha
 from __future__ import annotations
 
 import _thread
+import functools
 import os
 import sys
 import threading
 import weakref
 from contextvars import ContextVar
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from leakguard import _compat
 from leakguard.model import Place
@@ -26,8 +27,11 @@ FRAMES = 16
 
 _BIRTH = "_leakguard_birth"
 
-thread_owners: Dict[int, Any] = {}
-"""ident -> guard that runs in that thread, for contexts that were made without an owner."""
+open_guards: Set[Any] = set()
+"""Guards of tests and blocks that are active now, in any thread."""
+
+wide_guards: Set[Any] = set()
+"""Guards of classes, modules and runs that are active now."""
 
 
 class Birth:
@@ -44,12 +48,12 @@ class Birth:
 def current_owner() -> Any:
     """The guard in whose course the calling code runs, else None.
 
-    Order: the context, the guard that runs in this thread, the owner of this thread's creation.
+    Order: the context, a test that runs in this thread, the owner of this thread's creation.
     """
     owner = OWNER.get()
     if owner is None:
         ident = _thread.get_ident()
-        owner = thread_owners.get(ident)
+        owner = next((guard for guard in list(open_guards) if guard.ident == ident), None)
         if owner is None:
             birth = birth_of_thread(_compat.live_threads.get(ident)) or raw_births.get(ident)
             owner = birth.owner if birth is not None else None
@@ -72,7 +76,10 @@ raw_births: Dict[int, Birth] = {}
 """ident -> creation of a raw thread; overwritten when the system hands the ident out again."""
 
 process_births: Dict[int, Birth] = {}
-"""pid -> creation of a child process."""
+"""pid -> creation of a child process, until a look finds it gone."""
+
+forks = [False]
+"""Whether this process has forked since the last look: what ``from os import fork`` gave to somebody is no hook's."""
 
 
 def raw_stack(frame: Any, limit: int = FRAMES) -> List[Any]:
@@ -203,7 +210,8 @@ class Hooks:
         self._users = 0
         self._hooks: List[_Hook] = []
         self._buried: List[_Hook] = []
-        self._knows_loops = False
+        self.knows_loops = False
+        """Whether the loops of asyncio are hooked: not before somebody imports it."""
 
     def acquire(self) -> None:
         """One more guard is active."""
@@ -234,7 +242,7 @@ class Hooks:
             hook.active = True
         self._hooks += self._buried
         self._buried = []
-        self._knows_loops = bool(_compat.loop_class_hooks())
+        self.knows_loops = bool(_compat.loop_class_hooks())
         _note_running_loops()
         hooked = {(id(hook.place), hook.name) for hook in self._hooks}
         for place, name, wrap in places:
@@ -242,35 +250,30 @@ class Hooks:
                 self._hooks.append(_Hook(place, name, wrap))
 
 
-    def is_stale(self) -> bool:
-        """Whether asyncio was imported after the hooks were installed."""
-        return not self._knows_loops and "asyncio.base_events" in sys.modules
-
     def update(self) -> None:
-        """Hook what has been imported since, and find the loops that were made before that."""
+        """Hook asyncio's loops if it was imported since the last look, and find those that were made before that."""
         with self._lock:
-            if self._users and self.is_stale():
+            if self._users and not self.knows_loops and "asyncio.base_events" in sys.modules:
                 self.install()
                 _note_all_loops()
 
 
 hooks = Hooks()
-process = object()
-"""Stands for this process: a forked child gets another one."""
 
 
 def _forget_after_fork() -> None:
     """In a forked child, no guard of the parent is active: its threads and children are not ours."""
-    global process
-    process = object()
-    thread_owners.clear()
+    for guard in (*open_guards, *wide_guards):
+        guard.is_foreign = True
+    open_guards.clear()
+    wide_guards.clear()
     process_births.clear()
     raw_births.clear()
     hooks._lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)
+    os.register_at_fork(after_in_child=_forget_after_fork, after_in_parent=functools.partial(forks.__setitem__, 0, True))
 
 # -- places as text ------------------------------------------------------------------------------
 

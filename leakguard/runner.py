@@ -7,10 +7,10 @@ import unittest.suite
 from typing import Any, Dict, List, Optional, Tuple
 
 from leakguard import _compat, case, check, exit
-from leakguard.guard import Guard, Subject, probes_of
+from leakguard.guard import Guard, Subject
 from leakguard.ignore import Rule
 from leakguard.model import LeakError, LeakReport
-from leakguard.policy import Policy, resolve
+from leakguard.policy import resolve
 from leakguard.report import text
 
 __unittest = True
@@ -119,7 +119,7 @@ class GuardedRunner(unittest.TextTestRunner):
         record.rules = policy.ignore
         check.listeners.append(record.reports.append)
         hooks = _compat.SuiteHooks(unittest.suite.TestSuite, Fixtures())
-        guard = Guard("run", Subject("unattributed", "the run"), policy, _run_probes(policy))
+        guard = Guard("run", Subject("unattributed", "the run"), policy)
         before = live_things()
         guard.begin()
         try:
@@ -144,10 +144,6 @@ class GuardedRunner(unittest.TextTestRunner):
         if lines:
             self.stream.writeln("\n" + "\n".join(lines))
             self.stream.flush()
-
-
-def _run_probes(policy: Policy) -> Any:
-    return () if policy.action == "off" else probes_of(policy)
 
 
 def live_things() -> Dict[str, int]:

@@ -6,6 +6,7 @@ asyncio is never imported here: while nobody has imported it, there is no task.
 from __future__ import annotations
 
 import gc
+import sys
 import types
 import weakref
 from typing import Any, FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
@@ -30,9 +31,11 @@ class TaskProbe(Probe):
     kind = "task"
 
     def snapshot(self) -> Any:
-        return _references()
+        return _NOTHING if _tasks is None and _MODULE not in _modules else _references()
 
     def suspects(self, baseline: Any) -> Sequence[Any]:
+        if _tasks is None and _MODULE not in _modules:
+            return ()
         now = _references()
         if not now:
             return ()
@@ -121,22 +124,33 @@ class TaskProbe(Probe):
 
 def _references() -> Set[Any]:
     """Return weak references to every task, and to the async generators of loops that do not run elsewhere."""
-    tasks, _ = _compat.asyncio_modules()
-    if tasks is None or not hasattr(tasks, "_unregister_task"):
-        return _NOTHING  # type: ignore[return-value]  # not imported, or being imported right now
-    found = _compat.global_task_references(tasks)
-    eager = _compat.eager_tasks(tasks)
-    loops = [loop for loop in list(origin.loops) if not loop.is_closed()] if origin.loops else ()
-    if not found and not eager and not loops:
+    global _tasks
+    if _tasks is None:
+        _tasks = _compat.asyncio_tasks()
+        if _tasks is None:
+            return _NOTHING  # type: ignore[return-value]
+    found = _compat.global_task_references(_tasks)
+    eager = _compat.eager_tasks(_tasks)
+    if not found and not eager and not _loops:
         return _NOTHING  # type: ignore[return-value]
     found = found.copy()
     found.update(weakref.ref(task) for task in list(eager))
-    for loop in loops:
+    for loop in list(origin.loops):
+        if loop.is_closed():
+            origin.loops.discard(loop)
+            continue
         if _compat.TASKS_PER_LOOP:
-            found.update(map(weakref.ref, tasks.all_tasks(loop)))
+            found.update(map(weakref.ref, _tasks.all_tasks(loop)))
         if not loop.is_running() or _runs_here(loop):
             found.update(map(weakref.ref, _compat.loop_async_generators(loop)))
     return found
+
+
+_modules, _MODULE = sys.modules, "asyncio.tasks"
+_tasks: Any = None
+"""The module ``asyncio.tasks``, once somebody has imported it."""
+
+_loops: Set[Any] = origin.loops.data  # type: ignore[attr-defined]
 
 
 def _runs_here(loop: Any) -> bool:

@@ -13,6 +13,7 @@ from leakguard.probes.protocol import Probe, class_name, fingerprint, target_nam
 
 _live = _compat.live_threads
 _count = _compat.raw_thread_count
+_raw_births = origin.raw_births
 _NO_RAW = -1
 """``_thread._count()`` less the known threads when every thread is known: the main thread is not counted."""
 
@@ -63,7 +64,7 @@ class ThreadProbe(Probe):
         return Baseline(known, {ident: thread.frame for ident, thread in _raw_threads(known).items()})
 
     def suspects(self, baseline: Any) -> Sequence[Any]:
-        if baseline == _live and _count() - len(_live) == _NO_RAW and not origin.raw_births:
+        if baseline == _live and _count() - len(_live) == _NO_RAW and not _raw_births:
             return ()
         return _look(baseline)
 
