@@ -47,7 +47,7 @@ starting_threads: Dict[Any, threading.Thread] = threading._limbo  # type: ignore
 raw_thread_count: Callable[[], int] = _thread._count
 """How many threads Python itself started and are running, raw ones included (3.9 to 3.15)."""
 
-DummyThread: type = threading._DummyThread  # type: ignore[attr-defined]
+DummyThread: type = threading._DummyThread
 """The class of entries for threads that Python did not start (3.9 to 3.15)."""
 
 join_thread: Callable[..., None] = threading.Thread.join
@@ -131,7 +131,7 @@ TASKS_PER_LOOP = sys.version_info >= (3, 14)
 """From 3.14 there is no global set of C tasks: each loop has to be asked."""
 
 
-def global_task_references(tasks: Any) -> "set[Any]":
+def global_task_references(tasks: Any) -> Any:
     """The live set of weak references to tasks of all loops, done ones perhaps among them.
 
     ``_all_tasks`` up to 3.11, ``_scheduled_tasks`` from 3.12; from 3.14 the latter has only tasks that are
@@ -175,7 +175,7 @@ def runs_test(test: Any, task: Any) -> bool:
         if waiter is current:
             return True
         waiter = getattr(waiter, "_fut_waiter", None)
-    frame = getattr(task.get_coro(), "cr_frame", None)
+    frame: Any = getattr(task.get_coro(), "cr_frame", None)
     is_method = frame is not None and frame.f_locals.get("self") is test
     return is_method and frame.f_code.co_name in (test._testMethodName, "asyncSetUp", "asyncTearDown")
 
@@ -353,7 +353,7 @@ class SuiteHooks:
             original(suite, result)
             listener.module_ends(result, len(result.errors) > errors)
 
-        wrapped = (set_up_class, tear_down_class, set_up_module, tear_down_module)
+        wrapped: Tuple[Callable[..., Any], ...] = (set_up_class, tear_down_class, set_up_module, tear_down_module)
         return dict(zip(self._saved, wrapped))[name]
 
 

@@ -178,7 +178,7 @@ class Check:
         if owner is None:
             own_loop = guard.loop is not None and probe.loop_of(thing) is guard.loop
             return own_loop or guard.is_outermost() or not (guard.shared or probe.is_noted(thing))
-        return owner.is_over() and (guard.is_outermost() or owner.is_within(guard))
+        return bool(owner.is_over() and (guard.is_outermost() or owner.is_within(guard)))
 
     def _is_ignored(self, probe: Probe, thing: Any) -> bool:
         name, aliases = probe.names(thing)

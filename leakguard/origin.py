@@ -39,6 +39,9 @@ class Birth:
 
     __slots__ = ("owner", "stack", "extra", "time")
 
+    time: float
+    """When a raw thread was started, in seconds of the guard's clock; not set for anything else."""
+
     def __init__(self, owner: Any, stack: List[Any], extra: Any = None) -> None:
         self.owner = owner
         self.stack = stack
@@ -99,6 +102,7 @@ def _note_running_loops() -> None:
     """Note the loops that run already, in whatever thread: their frames have them."""
     if not _compat.loop_class_hooks():
         return
+    frame: Any
     for frame in sys._current_frames().values():
         while frame is not None:
             if frame.f_code.co_name == "run_forever":
@@ -336,7 +340,7 @@ def origin_of_traceback(frames: Optional[Sequence[Tuple[str, int, str]]]) -> Opt
 
 def frames_of(frame: Any, limit: int = 64) -> List[Any]:
     """The live frames of a stack, innermost first, leaving out our own."""
-    frames = []
+    frames: List[Any] = []
     while frame is not None and len(frames) < limit:
         if rank(frame.f_code.co_filename) != OWN:
             frames.append(frame)

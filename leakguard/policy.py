@@ -38,7 +38,7 @@ def _one_of(name: str, value: Any, known: Tuple[str, ...]) -> str:
 def _threshold(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"leak_threshold must be a number of leaks, an int >= 0 (got {value!r})")
-    return value
+    return int(value)
 
 
 def _grace(value: Any) -> float:

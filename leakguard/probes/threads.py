@@ -210,7 +210,7 @@ def _raw_threads(known: Dict[int, Any]) -> Dict[int, RawThread]:
 
 def _is_threading_frame(frame: Any) -> bool:
     """Whether a thread of `threading` is about to enter itself in its list, or has just left it."""
-    return frame.f_globals.get("__name__") == "threading" and frame.f_code.co_name.startswith("_bootstrap")
+    return bool(frame.f_globals.get("__name__") == "threading" and frame.f_code.co_name.startswith("_bootstrap"))
 
 
 def _outermost(frame: Any) -> Any:

@@ -34,7 +34,8 @@ def group(leaks: Iterable[Leak]) -> List[List[Leak]]:
     """Put leaks of one kind, origin, place and state together, in the order in which they came."""
     groups: Dict[Tuple[object, ...], List[Leak]] = {}
     for leak in leaks:
-        key = (leak.kind, leak.origin, leak.place, leak.waiting_in, leak.state, leak.hint, leak.owner)
+        key: Tuple[object, ...] = (leak.kind, leak.origin, leak.place, leak.waiting_in, leak.state, leak.hint)
+        key += (leak.owner,)
         if leak.origin is None:
             key += (leak.name,)
         groups.setdefault(key, []).append(leak)
