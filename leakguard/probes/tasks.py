@@ -129,7 +129,7 @@ def _references() -> Set[Any]:
         _tasks = _compat.asyncio_tasks()
         if _tasks is None:
             return _NOTHING  # type: ignore[return-value]
-    found = _compat.global_task_references(_tasks)
+    found: Set[Any] = _compat.global_task_references(_tasks)
     eager = _compat.eager_tasks(_tasks)
     if not found and not eager and not _loops:
         return _NOTHING  # type: ignore[return-value]
