@@ -1,0 +1,20 @@
+"""Packages that some tests need: without one they skip, but where everything must be there, they fail."""
+
+import importlib
+import os
+import sys
+import unittest
+
+NO_WHEEL = {}
+"""(package, (3, 16)) -> why no wheel can be had for that Python, so that even there the tests may skip."""
+
+
+def need(name):
+    """Return the module called `name`; without it the test skips, and fails where the environment has ``CI=true``."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        reason = NO_WHEEL.get((name.partition(".")[0], sys.version_info[:2]))
+        if os.environ.get("CI") == "true" and reason is None:
+            raise AssertionError(f"{name} must be installed where CI=true: pip install '.[test]' ({error})") from None
+        raise unittest.SkipTest(f"{name} is not installed{': ' + reason if reason else ''}") from None
