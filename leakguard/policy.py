@@ -6,8 +6,8 @@ line, environment, default. Ignore rules add up instead. ``LEAKGUARD_ACTION=off`
 
 from __future__ import annotations
 
-import math
 import os
+import sys
 from dataclasses import dataclass, fields, replace
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
@@ -42,7 +42,7 @@ def _threshold(value: Any) -> int:
 
 
 def _grace(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= sys.float_info.max:
         raise ValueError(f"leak_grace must be a number of seconds >= 0 (got {value!r})")
     return float(value)
 
@@ -89,15 +89,13 @@ class Option(NamedTuple):
     def read(self, text: str, where: str) -> Any:
         """Return the value that `text`, from `where`, stands for; ValueError naming both otherwise."""
         try:
-            return self.check(self.parse(text) if self.parse is not str else text)
+            value = self.parse(text)
+        except ValueError:  # no number at all: the check says what was wanted
+            value = text
+        try:
+            return self.check(value)
         except ValueError as error:
-            message = str(error)
-            if "must " not in message:  # the text was no number at all
-                try:
-                    self.check(text)
-                except ValueError as plain:
-                    message = str(plain)
-            raise ValueError(f"{where}: {message}") from None
+            raise ValueError(f"{where}: {error}") from None
 
 
 OPTIONS: Tuple[Option, ...] = (
@@ -182,9 +180,9 @@ def resolve(cls: Optional[type] = None, method: Any = None, given: Optional[Mapp
         own = {
             name[5:]: _BY_NAME[name[5:]].check(value) for name, value in vars(ancestor).items() if name in ATTRIBUTES
         }
-        own.update(vars(ancestor).get(_POLICY, {}))
-        rules += own.get("ignore", ())
-        values.update(own)
+        decorated = vars(ancestor).get(_POLICY, {})
+        rules += [*own.get("ignore", ()), *decorated.get("ignore", ())]
+        values.update({**own, **decorated})
     for more in (getattr(method, _POLICY, {}), given or {}):
         rules += more.get("ignore", ())
         values.update(more)
@@ -205,7 +203,9 @@ def leak_policy(**options: Any) -> Callable[[Any], Any]:
     def decorate(thing: Any) -> Any:
         if not callable(thing):
             raise TypeError(f"leak_policy decorates a test method or a class (got {thing!r})")
-        setattr(thing, _POLICY, {**vars(thing).get(_POLICY, {}), **checked})
+        lower = vars(thing).get(_POLICY, {})
+        rules = (*lower.get("ignore", ()), *checked.get("ignore", ()))
+        setattr(thing, _POLICY, {**lower, **checked, "ignore": rules})
         return thing
 
     return decorate
@@ -223,6 +223,8 @@ def key_test(thing: Any = None) -> Any:
         return thing
 
     def decorate(decorated: Any) -> Any:
+        if not callable(decorated):
+            raise TypeError(f"key_test decorates a test method or a class (got {decorated!r})")
         setattr(decorated, _KEY, thing or "")
         return decorated
 
