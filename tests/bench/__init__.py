@@ -1,0 +1,1 @@
+"""What leakguard costs: ``python -m tests.bench``."""
