@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import unittest
-from typing import Any
 
-from leakguard import _compat, origin
+from leakguard import _compat
 from leakguard.case import LeakGuardMixin
 
 __unittest = True
@@ -17,7 +16,7 @@ class LeakGuardAsyncTestCase(LeakGuardMixin, unittest.IsolatedAsyncioTestCase):
     """A `unittest.IsolatedAsyncioTestCase` under guard.
 
     ``loop_debug = False`` runs its tests without asyncio's debug mode, which is most of the cost of an empty async
-    test; the line that created each task is still known, since the loop's own record of coroutines is kept on.
+    test; the line that created each task is still known, since guards let Python keep the origin of coroutines.
     """
 
     loop_debug = True
@@ -36,12 +35,3 @@ class LeakGuardAsyncTestCase(LeakGuardMixin, unittest.IsolatedAsyncioTestCase):
             super()._setupAsyncioLoop()  # type: ignore[misc]
             if not self.loop_debug:
                 _compat.set_loop_debug(self, False, None)  # type: ignore[arg-type]
-
-    def run(self, result: Any = None) -> Any:
-        """Run the test under guard, keeping the origin of every coroutine whatever the loop's mode."""
-        depth = sys.get_coroutine_origin_tracking_depth()
-        sys.set_coroutine_origin_tracking_depth(max(depth, origin.COROUTINE_FRAMES))
-        try:
-            return super().run(result)
-        finally:
-            sys.set_coroutine_origin_tracking_depth(depth)

@@ -25,18 +25,24 @@ _owner, _open, _hooks, _modules = origin.OWNER, origin.open_guards, origin.hooks
 class Plan:
     """What is checked of a test method, worked out once for as long as the guard around it is active."""
 
-    __slots__ = ("subject", "policy", "probes", "is_async", "snapshots", "looks")
+    __slots__ = ("cls", "subject", "policy", "probes", "is_async", "snapshots", "looks")
 
     def __init__(self, cls: Any, method: str) -> None:
+        self.cls = cls
         function = getattr(cls, method, None)
         self.policy = policy = resolve(cls, function)
         is_off = policy.action == "off" or (policy.scope == "key" and key_category(cls, function) is None)
         self.probes = () if is_off else probes_of(policy)
         self.snapshots = tuple(probe.snapshot for probe in self.probes)
-        self.looks = tuple(probe.suspects for probe in self.probes)
+        self.looks = _looks(self.probes)
         self.is_async = hasattr(cls, "addAsyncCleanup")
         name = class_name(cls)
         self.subject = Subject(f"{name}.{method}", f"{method} ({name})") if cls.id is unittest.TestCase.id else None
+
+
+@functools.lru_cache(maxsize=None)
+def _looks(probes: Any) -> Any:
+    return tuple(probe.suspects for probe in probes)
 
 
 class TestGuard(Guard):
@@ -44,27 +50,29 @@ class TestGuard(Guard):
 
     scope = "test"
     state = ACTIVE
-    is_wide = False
     is_verified = False
     result: Any = None
+    plans: Dict[Any, Any] = {}
     _subject: Optional[Subject] = None
 
     def __init__(self, test: Any) -> None:
         self.test = test
         self.parent = parent = _owner.get()
-        cls, method = type(test), test._testMethodName
-        plan = parent.plans.get((cls, method)) if parent is not None else None
-        if plan is None or _open or parent.state != ACTIVE:
-            plan = self._begin_carefully(cls, method)
+        plan = parent.plans.get(test._testMethodName) if parent is not None else None
+        if plan is None or plan.cls is not type(test) or _open or parent.state != ACTIVE:
+            plan = self._begin_carefully(type(test), test._testMethodName)
         else:
-            if not _hooks.knows_loops and "asyncio.base_events" in _modules:
-                _hooks.update()
             _open.add(self)
         self.plan = plan
         _owner.set(self)
         if plan.is_async:
             _compat.set_in_test_context(test, _owner, self)
-        self._baselines = [snapshot() for snapshot in plan.snapshots]
+        clean = parent.clean if parent is not None else None
+        if clean is not None and clean[0] is plan.looks:
+            parent.clean = None
+            self._baselines = clean[1]
+        else:
+            self._baselines = [snapshot() for snapshot in plan.snapshots]
 
     def _begin_carefully(self, cls: Any, method: str) -> Plan:
         """Begin the first run of a method, a test with nobody around it, or one that is not alone."""
@@ -73,11 +81,12 @@ class TestGuard(Guard):
         self.ident = get_ident()
         self.parent = parent = self._previous or origin.current_owner()
         if parent is None or parent.state != ACTIVE:
-            self.is_wide = True
-            _hooks.acquire()
-            self.refresh()
+            self.widen()
         else:
-            parent.plans[cls, method] = plan
+            if parent.ident != self.ident:
+                origin.track_coroutines()
+            if parent.scope != "test":
+                parent.plans[method] = plan
             _hooks.update()
         self.open()
         return plan
@@ -103,7 +112,7 @@ class TestGuard(Guard):
         if plan.is_async:
             self.loop = loop = _compat.test_loop(self.test)
             if loop is not None:
-                origin.loops.add(loop)
+                origin.note_loop(loop)
             origin.forks[0] = True
         if not _hooks.knows_loops and "asyncio.base_events" in _modules:
             _hooks.update()
@@ -113,6 +122,9 @@ class TestGuard(Guard):
                     return False
         except Exception:  # a probe that breaks is caught again, and reported, by the careful look
             return False
+        parent = self.parent
+        if parent is not None and parent.scope == "class" and not plan.is_async:
+            parent.clean = (plan.looks, self._baselines)
         return True
 
     def verdict(self) -> None:
@@ -171,16 +183,12 @@ def _is_final_pass(caller: Any) -> bool:
     return caller is not None and caller.f_code is _RUN
 
 
-def clean_up(guard: Optional[TestGuard], do_cleanups: Callable[[], Any], caller: Any) -> Any:
-    """Run a test's cleanups, then look; only for a suspect is the verdict given, by a cleanup of its own.
+def judge(guard: TestGuard, do_cleanups: Callable[[], Any], caller: Any, outcome: Any) -> Any:
+    """Give the verdict on a test that has left something, by a last cleanup of its own.
 
-    A test may call ``doCleanups()`` itself: only the call by ``TestCase.run()`` is the last. `caller` is its frame.
+    A test may call ``doCleanups()`` itself: only the call by ``TestCase.run()`` is the end. `caller` is its frame.
     """
-    outcome = do_cleanups()
-    if guard is None or guard.is_verified or (caller.f_code is not _RUN and not _is_final_pass(caller)):
-        return outcome
-    guard.is_verified = True
-    if guard.is_clean() or guard.is_foreign:
+    if guard.is_foreign or not _is_final_pass(caller):
         return outcome
     guard.test.addCleanup(guard.verdict)
     return do_cleanups()
@@ -193,11 +201,17 @@ def attach(test: Any, result: Any) -> Optional[TestGuard]:
     guard = test._leakguard_guard = TestGuard(test)
     guard.result = result
     if _has_plain_run(type(test)):
-        plain = test.doCleanups
-        test.doCleanups = lambda: clean_up(guard, plain, sys._getframe(1))
+        test.doCleanups = functools.partial(_do_cleanups, guard, test.doCleanups)
     else:
         _compat.add_first_cleanup(test, guard.first_cleanup)
     return guard
+
+
+def _do_cleanups(guard: TestGuard, do_cleanups: Callable[[], Any]) -> Any:
+    """What the mixin's ``doCleanups()`` does, for a test without it."""
+    outcome = do_cleanups()
+    guard.is_verified = True
+    return outcome if guard.is_clean() else judge(guard, do_cleanups, sys._getframe(1), outcome)
 
 
 def _has_plain_run(cls: Any) -> bool:
@@ -270,8 +284,13 @@ class LeakGuardMixin:
             guard.end(is_interrupted=is_interrupted)
 
     def doCleanups(self) -> Any:
-        """Run the cleanups, then, if it is the test's end, give the verdict."""
-        return clean_up(self._leakguard_guard, super().doCleanups, sys._getframe(1))  # type: ignore[misc]
+        """Run the cleanups, then look; only for a suspect is the verdict given."""
+        outcome = super().doCleanups()  # type: ignore[misc]
+        guard = self._leakguard_guard
+        if guard is None:
+            return outcome
+        guard.is_verified = True
+        return outcome if guard.is_clean() else judge(guard, super().doCleanups, sys._getframe(1), outcome)  # type: ignore[misc]
 
     def debug(self) -> None:
         """Run the test under guard, letting errors through: a leak raises LeakError."""

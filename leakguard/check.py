@@ -160,7 +160,7 @@ class Check:
             is_ours = (
                 not self.is_exempt(thing)
                 and self._answers_for(probe, thing, owner)
-                and not self._is_ignored(probe, thing)
+                and not self._is_ignored(probe, thing, owner)
             )
             if owner is None or owner is self.guard:  # another guard may end while this one waits
                 self._judged[id(thing)] = (probe.identity(thing), is_ours)
@@ -178,11 +178,14 @@ class Check:
         if owner is None:
             own_loop = guard.loop is not None and probe.loop_of(thing) is guard.loop
             return own_loop or guard.is_outermost() or not (guard.shared or probe.is_noted(thing))
-        return bool(owner.is_over() and (guard.is_outermost() or owner.is_within(guard)))
+        if not owner.is_over() or not (guard.is_outermost() or owner.is_within(guard)):
+            return False
+        return probe in _accountable(owner).probes  # what its own policy leaves out is no wider guard's leak
 
-    def _is_ignored(self, probe: Probe, thing: Any) -> bool:
+    def _is_ignored(self, probe: Probe, thing: Any, owner: Any) -> bool:
         name, aliases = probe.names(thing)
-        rules = (*BUILT_IN, *self.guard.policy.ignore)
+        own = owner.policy.ignore if owner is not None and owner is not self.guard else ()
+        rules = (*BUILT_IN, *self.guard.policy.ignore, *own)
         rule = find_rule(rules, probe.kind, name, aliases, lambda: probe.origin(thing))
         if rule is not None and not rule.built_in:
             self.matched[str(rule), name] = None
@@ -274,6 +277,13 @@ class Check:
 
 listeners: List[Callable[[LeakReport], None]] = []
 """Called with every report that has a leak or a match of an ignore rule; the runner adds its own."""
+
+
+def _accountable(owner: Any) -> Any:
+    """The guard whose policy decides what is checked of a thing: the options of a block are the block's alone."""
+    while owner.scope == "block" and owner.parent is not None:
+        owner = owner.parent
+    return owner
 
 
 def _nothing(thing: Any) -> bool:

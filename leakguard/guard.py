@@ -45,11 +45,13 @@ class Guard:
     failed = False
     is_foreign = False
     """Whether this is a forked child's copy, which has nothing to check here."""
-    is_wide = True
+    is_wide = False
     """Whether the hooks are held by this guard, because none is active around it or it is more than a test's."""
     loop: Any = None
     """The test's own loop, for as long as the verdict lets it turn."""
     leaks: Tuple[Leak, ...] = ()
+    clean: Any = None
+    """The looks and the baselines of the test that has just ended clean: the next test of the class begins with them."""
     parent: Any = None
     ident = 0
     _previous: Any = None
@@ -66,8 +68,7 @@ class Guard:
         self.ident = get_ident()
         self._previous = previous = _owner.get()
         self.parent = previous or origin.current_owner()
-        _hooks.acquire()
-        self.refresh()
+        self.widen()
         if self.scope in ("test", "block"):
             self.open()
         else:
@@ -75,6 +76,13 @@ class Guard:
         _owner.set(self)
         self.state = ACTIVE
         self._baselines = [probe.snapshot() for probe in self.probes]
+
+    def widen(self) -> None:
+        """Hold the hooks, and let Python keep where each coroutine of this thread is created."""
+        self.is_wide = True
+        _hooks.acquire()
+        self._depth = origin.track_coroutines()
+        self.refresh()
 
     def open(self) -> None:
         """Enter the guards that are active now; two at the same time know of each other."""
@@ -123,10 +131,12 @@ class Guard:
             return
         self.state = CLOSED
         self._baselines = ()
+        self.clean = None
         if not self.is_foreign:
             _open.discard(self)
             if self.is_wide:
                 _owner.set(self._previous)
+                sys.set_coroutine_origin_tracking_depth(self._depth)
                 origin.wide_guards.discard(self)
                 _hooks.release()
             else:

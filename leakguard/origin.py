@@ -25,7 +25,7 @@ OWNER: "ContextVar[Any]" = ContextVar("leakguard_owner", default=None)
 FRAMES = 16
 """Frames kept of a creating stack: enough to get from a library's depth to the user's line."""
 
-_BIRTH = "_leakguard_birth"
+_BIRTH, _NOTED = "_leakguard_birth", "_leakguard_noted"
 
 open_guards: Set[Any] = set()
 """Guards of tests and blocks that are active now, in any thread."""
@@ -100,13 +100,15 @@ def raw_stack(frame: Any, limit: int = FRAMES) -> List[Any]:
 
 def _note_running_loops() -> None:
     """Note the loops that run already, in whatever thread: their frames have them."""
-    if not _compat.loop_class_hooks():
+    if not _compat.loop_classes():
         return
     frame: Any
     for frame in sys._current_frames().values():
         while frame is not None:
             if frame.f_code.co_name == "run_forever":
-                _note_loop(frame.f_locals.get("self"))
+                loop = frame.f_locals.get("self")
+                if isinstance(loop, tuple(_compat.loop_classes())):
+                    note_loop(loop)
             frame = frame.f_back
 
 
@@ -114,15 +116,20 @@ def _note_all_loops() -> None:
     """Note every loop there is: once in a process, when asyncio was first imported inside a test."""
     import gc
 
-    classes = tuple(_compat.loop_class_hooks())
+    classes = tuple(_compat.loop_classes())
     for thing in gc.get_objects():
         if issubclass(type(thing), classes):
-            _note_loop(thing)
+            note_loop(thing)
 
 
-def _note_loop(loop: Any) -> None:
-    if isinstance(loop, tuple(_compat.loop_class_hooks())):
+def note_loop(loop: Any) -> None:
+    """Remember an event loop, of whatever class: it has run, so it may have tasks."""
+    if getattr(loop, _NOTED, None) is None:
         loops.add(loop)
+        try:
+            setattr(loop, _NOTED, True)
+        except AttributeError:
+            pass  # a loop with slots is looked up in the set each time
 
 
 class _Hook:
@@ -182,20 +189,26 @@ def _wrap_spawn(hook: _Hook, original: Any) -> Any:
     return spawn
 
 
-def _wrap_run_forever(hook: _Hook, original: Any) -> Any:
-    def run_forever(self: Any) -> Any:
-        if not hook.active:
-            return original(self)
-        loops.add(self)
-        depth = sys.get_coroutine_origin_tracking_depth()
-        sys.set_coroutine_origin_tracking_depth(max(depth, COROUTINE_FRAMES))
-        try:
-            return original(self)
-        finally:
-            sys.set_coroutine_origin_tracking_depth(depth)
+def _wrap_loop_start(hook: _Hook, original: Any) -> Any:
+    get_depth = sys.get_coroutine_origin_tracking_depth
 
-    run_forever.__doc__, run_forever.__qualname__ = original.__doc__, original.__qualname__
-    return run_forever
+    def loop_starts(self: Any, *args: Any) -> Any:
+        if hook.active:
+            note_loop(self)
+            if get_depth() < COROUTINE_FRAMES:
+                track_coroutines()
+        return original(self, *args)
+
+    loop_starts.__doc__, loop_starts.__qualname__ = original.__doc__, original.__qualname__
+    return loop_starts
+
+
+def track_coroutines() -> int:
+    """Let Python keep where each coroutine of this thread is created; return the depth that was in force."""
+    depth = sys.get_coroutine_origin_tracking_depth()
+    if depth < COROUTINE_FRAMES:
+        sys.set_coroutine_origin_tracking_depth(COROUTINE_FRAMES)
+    return depth
 
 
 def _reference(popen: Any) -> Any:
@@ -241,12 +254,12 @@ class Hooks:
             (_thread, "start_new_thread", _wrap_start_raw),
         ]
         places += [(place, name, _wrap_spawn) for place, name in _compat.spawn_points()]
-        places += [(cls, "run_forever", _wrap_run_forever) for cls in _compat.loop_class_hooks()]
+        places += [(cls, _compat.loop_start(cls), _wrap_loop_start) for cls in _compat.loop_classes()]
         for hook in self._buried:
             hook.active = True
         self._hooks += self._buried
         self._buried = []
-        self.knows_loops = bool(_compat.loop_class_hooks())
+        self.knows_loops = bool(_compat.loop_classes())
         _note_running_loops()
         hooked = {(id(hook.place), hook.name) for hook in self._hooks}
         for place, name, wrap in places:

@@ -135,9 +135,10 @@ def _references() -> Set[Any]:
         return _NOTHING  # type: ignore[return-value]
     found = found.copy()
     found.update(weakref.ref(task) for task in list(eager))
-    for loop in list(origin.loops):
-        if loop.is_closed():
-            origin.loops.discard(loop)
+    for reference in tuple(_loops):
+        loop = reference()
+        if loop is None or loop.is_closed():
+            _loops.discard(reference)
             continue
         if _compat.TASKS_PER_LOOP:
             found.update(map(weakref.ref, _tasks.all_tasks(loop)))
