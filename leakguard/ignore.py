@@ -66,7 +66,7 @@ def parse_rules(value: Any, kinds: Iterable[str]) -> Tuple[Rule, ...]:
     for reason in reasons.values():
         if not isinstance(reason, str):
             raise ValueError(f"leak_ignore must map a rule to its reason, a str (got {reason!r})")
-    return tuple(parse_rule(text, kinds, reasons.get(text, "")) for text in texts)
+    return tuple(parse_rule(text, kinds, reasons[text] if reasons else "") for text in texts)
 
 
 def _built_in(kind: str, glob: str, reason: str) -> Rule:
@@ -84,11 +84,6 @@ BUILT_IN: Tuple[Rule, ...] = (
         "thread",
         "asyncio.unix_events.ThreadedChildWatcher._do_waitpid",
         "asyncio before 3.12 waits for a child in a thread: the child itself is what may leak, and is checked",
-    ),
-    _built_in(
-        "task",
-        "unittest.async_case.IsolatedAsyncioTestCase._asyncioLoopRunner",
-        "unittest's own task, which runs every async test of Python 3.9 and 3.10",
     ),
 )
 """What is never a leak, for everybody, with the reason."""
