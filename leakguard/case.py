@@ -113,6 +113,7 @@ class TestGuard(Guard):
             self.loop = loop = _compat.test_loop(self.test)
             if loop is not None:
                 origin.note_loop(loop)
+                _compat.exempt_own_task(self.test, origin.settled_tasks)
             origin.forks[0] = True
         if not _hooks.knows_loops and "asyncio.base_events" in _modules:
             _hooks.update()

@@ -66,6 +66,9 @@ def current_owner() -> Any:
 loops: "weakref.WeakSet[Any]" = weakref.WeakSet()
 """Every event loop that has run while a guard was active."""
 
+settled_tasks: "weakref.WeakSet[Any]" = weakref.WeakSet()
+"""Tasks and async generators that were reported or allowed, and unittest's own task."""
+
 COROUTINE_FRAMES = 8
 """Frames that Python itself keeps of the creation of every coroutine on a loop: `cr_origin`."""
 

@@ -21,8 +21,7 @@ CANCELS = 6
 """How often a leaked task is cancelled before it is taken out of its loop."""
 TURNS_PER_CANCEL = 4
 
-_settled: "weakref.WeakSet[Any]" = weakref.WeakSet()
-"""Tasks and async generators that were reported or allowed."""
+_settled = origin.settled_tasks
 
 
 class TaskProbe(Probe):
