@@ -11,7 +11,7 @@ import unittest
 from leakguard import LeakError, LeakGuardAsyncTestCase, LeakGuardMixin
 from leakguard.runner import GuardedResult, GuardedRunner
 from tests.doubles import BlockedThread
-from tests.inner import leaks_of, own_record, suite_of
+from tests.suites import leaks_of, own_record, suite_of
 
 CHECKED = (
     "passes fails errs skips_half_way subtest_passes subtest_fails subtest_skips expected_failure unexpected_success"
