@@ -181,10 +181,6 @@ MATCHES = {
         ("threading.Thread", "asyncio.unix_events.ThreadedChildWatcher._do_waitpid"),
         ("threading.Thread", "app.watcher.ThreadedChildWatcher._do_waitpid"),
     ),
-    "task:unittest.async_case.IsolatedAsyncioTestCase._asyncioLoopRunner": (
-        ("_asyncio.Task", "unittest.async_case.IsolatedAsyncioTestCase._asyncioLoopRunner"),
-        ("_asyncio.Task", "app.case.IsolatedAsyncioTestCase._asyncioLoopRunner"),
-    ),
 }
 """For each built-in rule the class and target of a thing that it matches, and of a near miss."""
 

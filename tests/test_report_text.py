@@ -1,0 +1,285 @@
+"""`leakguard.report.text`: the message and the summary, letter for letter."""
+
+import unittest
+from dataclasses import replace
+
+from leakguard.model import Leak, LeakReport
+from leakguard.report.text import ENTRIES, count_of, group, growth, message, names_of, summary
+
+OWNER = "tests.test_hub.HubTests.test_broadcast"
+TITLE = "test_broadcast (tests.test_hub.HubTests)"
+
+READER = Leak(
+    kind="thread",
+    name="hub-reader-3",
+    state="daemon, alive",
+    owner=OWNER,
+    origin="chat/hub.py:88 in Hub._start_reader",
+    now_at=("threading.py:320 in Condition.wait", "chat/hub.py:97 in Hub._read"),
+    place="chat/hub.py:97 in Hub._read",
+    waiting_in="queue.Queue.get",
+    hint="stop the thread's loop and join() it in a cleanup",
+)
+PING = Leak(
+    kind="task",
+    name="ping-7",
+    state="pending",
+    owner=OWNER,
+    origin="chat/hub.py:61 in Hub.open",
+    now_at=("chat/hub.py:64 in Hub._ping",),
+    place="chat/hub.py:64 in Hub._ping",
+    waiting_in="asyncio.sleep",
+    hint="cancel() it and await it, or own it with asyncio.TaskGroup",
+)
+CHILD = Leak(
+    kind="process",
+    name="python3 -m http.server 8000",
+    state="running",
+    owner=OWNER,
+    origin="chat/hub.py:20 in serve",
+    hint="terminate() it and wait() for it in a cleanup, or use it in a with block",
+)
+
+
+class MessageTests(unittest.TestCase):
+    maxDiff = None
+
+    def check(self, expected, leaks, waited=0.5):
+        """Compare a whole message."""
+        self.assertEqual(message(TITLE, leaks, waited, OWNER), expected)
+
+    def test_one_leak(self):
+        """What, where it was made, where it is, what to do, and how to allow it."""
+        self.check(
+            """\
+1 leak after test_broadcast (tests.test_hub.HubTests), waited 0.50 s
+
+  thread 'hub-reader-3' (daemon, alive)
+    created at  chat/hub.py:88 in Hub._start_reader
+    now at      chat/hub.py:97 in Hub._read, waiting in queue.Queue.get
+    fix         stop the thread's loop and join() it in a cleanup
+
+To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
+            [READER],
+        )
+
+    def test_two_leaks(self):
+        """One entry each, in the order in which they came; the first one is the example."""
+        self.check(
+            """\
+2 leaks after test_broadcast (tests.test_hub.HubTests), waited 0.00 s
+
+  thread 'hub-reader-3' (daemon, alive)
+    created at  chat/hub.py:88 in Hub._start_reader
+    now at      chat/hub.py:97 in Hub._read, waiting in queue.Queue.get
+    fix         stop the thread's loop and join() it in a cleanup
+
+  task 'ping-7' (pending)
+    created at  chat/hub.py:61 in Hub.open
+    now at      chat/hub.py:64 in Hub._ping, waiting in asyncio.sleep
+    fix         cancel() it and await it, or own it with asyncio.TaskGroup
+
+To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
+            [READER, PING],
+            0.0,
+        )
+
+    def test_many_of_one_origin(self):
+        """Many leaks of one origin are one entry with a count and the range of their names."""
+        self.check(
+            """\
+5 leaks after test_broadcast (tests.test_hub.HubTests), waited 1.25 s
+
+  3 threads 'hub-reader-0..10' (daemon, alive)
+    created at  chat/hub.py:88 in Hub._start_reader
+    now at      chat/hub.py:97 in Hub._read, waiting in queue.Queue.get
+    fix         stop the thread's loop and join() it in a cleanup
+
+  2 processes 'python3 -m http.server 8000' (running)
+    created at  chat/hub.py:20 in serve
+    fix         terminate() it and wait() for it in a cleanup, or use it in a with block
+
+To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
+            [
+                replace(READER, name="hub-reader-10"),
+                CHILD,
+                replace(READER, name="hub-reader-0"),
+                CHILD,
+                replace(READER, name="hub-reader-9"),
+            ],
+            1.25,
+        )
+
+    def test_unknown_origin(self):
+        """What nobody saw being made says so; what is not known is left out."""
+        self.check(
+            """\
+1 leak after test_broadcast (tests.test_hub.HubTests), waited 0.50 s
+
+  thread 'Dummy-1' (foreign, alive)
+    created at  unknown: made where nothing could be noted
+
+To allow one: leak_ignore = {'thread:Dummy-*': "why"}""",
+            [Leak("thread", "Dummy-1", "foreign, alive", OWNER)],
+        )
+
+    def test_another_owner(self):
+        """A leak that somebody else made says who."""
+        self.check(
+            """\
+1 leak after test_broadcast (tests.test_hub.HubTests), waited 0.50 s
+
+  thread 'hub-reader-3' (daemon, alive)
+    created at  chat/hub.py:88 in Hub._start_reader
+    made by     tests.test_hub.HubTests.test_open
+    now at      chat/hub.py:97 in Hub._read
+
+To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
+            [replace(READER, owner="tests.test_hub.HubTests.test_open", waiting_in=None, hint="")],
+        )
+
+    def test_cut_at_twenty_entries(self):
+        """A message shows 20 entries and says how many more there are; the first line counts leaks."""
+        leaks = [replace(PING, name=f"ping-{i}", origin=f"chat/hub.py:{i} in f", hint="") for i in range(23)]
+        lines = message(TITLE, [*leaks, leaks[0]], 0.5, OWNER).splitlines()
+        self.assertEqual(lines[0], "24 leaks after test_broadcast (tests.test_hub.HubTests), waited 0.50 s")
+        self.assertEqual(len([line for line in lines if line.startswith("    created at  ")]), ENTRIES)
+        self.assertEqual(
+            lines[-8:],
+            [
+                "",
+                "  task 'ping-19' (pending)",
+                "    created at  chat/hub.py:19 in f",
+                "    now at      chat/hub.py:64 in Hub._ping, waiting in asyncio.sleep",
+                "",
+                "  and 3 more entries, which the JSON report has",
+                "",
+                "To allow one: leak_ignore = {'task:ping-*': \"why\"}",
+            ],
+        )
+
+    def test_exactly_twenty_entries_are_not_cut(self):
+        """Twenty entries are shown in full, with nothing more."""
+        leaks = [replace(PING, origin=f"chat/hub.py:{i} in f") for i in range(ENTRIES)]
+        self.assertNotIn("more entries", message(TITLE, leaks, 0.5, OWNER))
+
+    def test_the_rule_that_is_proposed_fits(self):
+        """Numbers and what globs or rules would take for their own become wildcards."""
+        table = [
+            ("thread", "hub-reader-3", "thread:hub-reader-*"),
+            ("thread", "Thread-12 (serve)", "thread:Thread-* (serve)"),
+            ("thread", "plain", "thread:plain"),
+            ("task", "a[1]*?@home", "task:a?*????home"),
+            ("process", "python3 -m http.server 8000", "process:python* -m http.server 8000"),
+            ("thread", "it's", "thread:it's"),
+        ]
+        for kind, name, rule in table:
+            with self.subTest(name):
+                last = message(TITLE, [Leak(kind, name, "alive", OWNER)], 0.5, OWNER).splitlines()[-1]
+                self.assertEqual(last, f'To allow one: leak_ignore = {{{rule!r}: "why"}}')
+
+
+class NamesTests(unittest.TestCase):
+    def test_names(self):
+        """One name; a range of numbers with the same text around; else the first and how many more."""
+        table = [
+            (["a"], "'a'"),
+            (["a", "a"], "'a'"),
+            (["w-0", "w-1", "w-2"], "'w-0..2'"),
+            (["w-10", "w-9"], "'w-9..10'"),
+            (["w-1 (f)", "w-3 (f)"], "'w-1..3 (f)'"),
+            (["w-1", "x-2"], "'w-1' and 1 more"),
+            (["b", "a", "c"], "'b' and 2 more"),
+            (["w-1 (f)", "w-2 (g)"], "'w-1 (f)' and 1 more"),
+            (["1", "2"], "'1..2'"),
+        ]
+        for names, expected in table:
+            with self.subTest(names=names):
+                self.assertEqual(names_of([replace(READER, name=name) for name in names]), expected)
+
+    def test_counts(self):
+        """One is singular; processes have a plural of their own."""
+        table = [(1, "leak", "1 leak"), (1, "process", "1 process"), (2, "process", "2 processes")]
+        for number, noun, expected in table:
+            with self.subTest(expected):
+                self.assertEqual(count_of(number, noun), expected)
+
+
+class GroupTests(unittest.TestCase):
+    def test_what_belongs_together(self):
+        """Leaks that would read the same but for the name are one group, in the order of their first."""
+        same = replace(READER, name="hub-reader-4")
+        self.assertEqual(group([READER, PING, same]), [[READER, same], [PING]])
+
+    def test_what_does_not(self):
+        """Another kind, origin, place, operation, state, advice or owner is another entry."""
+        changes = ("kind", "origin", "place", "waiting_in", "state", "hint", "owner")
+        for name in changes:
+            with self.subTest(name):
+                self.assertEqual(len(group([READER, replace(READER, **{name: "other"})])), 2)
+
+    def test_unknown_origins_are_one_entry_a_name(self):
+        """Where nothing is known of the origin, only the same name joins."""
+        one, other = replace(READER, origin=None), replace(READER, origin=None, name="x")
+        self.assertEqual(group([one, other, one]), [[one, one], [other]])
+
+
+class SummaryTests(unittest.TestCase):
+    maxDiff = None
+
+    def test_nothing_leaked(self):
+        """A run without a leak has no summary, whatever was ignored."""
+        self.assertEqual(summary([]), [])
+        self.assertEqual(summary([LeakReport("test", OWNER, TITLE, ignored=(("thread:a", "a"),))]), [])
+
+    def test_most_frequent_first(self):
+        """By kind and line: how many, in how many tests, one of them as an example."""
+        second = replace(READER, owner="tests.test_hub.HubTests.test_open")
+        reports = [
+            LeakReport("test", OWNER, TITLE, (PING, READER)),
+            LeakReport("test", second.owner, "t", (second, second, replace(CHILD, owner=second.owner, counted=False))),
+        ]
+        self.assertEqual(
+            "\n".join(summary(reports)),
+            """\
+Leaks: 5 in 2 tests, by the line that created them
+     3 x thread   chat/hub.py:88 in Hub._start_reader
+                  2 tests, e.g. tests.test_hub.HubTests.test_broadcast
+     1 x process  chat/hub.py:20 in serve (not counted)
+                  tests.test_hub.HubTests.test_open
+     1 x task     chat/hub.py:61 in Hub.open
+                  tests.test_hub.HubTests.test_broadcast""",
+        )
+
+    def test_unknown_origins_go_by_name(self):
+        """Where the line is not known, the name stands in for it."""
+        leak = Leak("thread", "Dummy-1", "foreign, alive", "unattributed")
+        self.assertEqual(
+            summary([LeakReport("run", "unattributed", "the run", (leak, leak))]),
+            [
+                "Leaks: 2 in 1 test, by the line that created them",
+                "     2 x thread   unknown (Dummy-1)",
+                "                  unattributed",
+            ],
+        )
+
+    def test_one_that_counts_makes_the_line_count(self):
+        """A line is called not counted only if none of its leaks counts."""
+        reports = [LeakReport("test", OWNER, TITLE, (READER, replace(READER, counted=False)))]
+        self.assertEqual(summary(reports)[1], "     2 x thread   chat/hub.py:88 in Hub._start_reader")
+
+    def test_the_same_leaks_give_the_same_text(self):
+        """The order of the reports does not matter."""
+        reports = [LeakReport("test", leak.owner, "t", (leak,)) for leak in (PING, READER, CHILD)]
+        self.assertEqual(summary(reports), summary(reports[::-1]))
+
+    def test_growth(self):
+        """Each kind before the first test and after the last."""
+        self.assertEqual(
+            growth({"threads": 1, "tasks": 0}, {"threads": 7, "tasks": 2}),
+            ["Growth over the run: threads 1 -> 7, tasks 0 -> 2"],
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()
