@@ -88,9 +88,13 @@ class Check:
         """Return what outlives the grace and one collection, described while it was still alive."""
         start = _compat.clock()
         is_settled = yield from self._settle(start)
-        findings = [] if is_settled else [self._describe(suspect) for suspect in self._look()]
+        suspects = [] if is_settled else self._look()
+        findings = [self._describe(suspect) for suspect in suspects]
         if findings:
-            gc.collect()  # no suspect is referred to here, so what only a cycle keeps alive goes
+            held = _pending_work(suspects)
+            del suspects
+            gc.collect()  # no other suspect is referred to here, so what only a cycle keeps alive goes
+            del held
             findings = [f for f in findings if any(f.same(s.thing) for s in self._look() if s.probe is f.probe)]
         self.waited = _compat.clock() - start
         return findings
@@ -110,8 +114,10 @@ class Check:
                 return False
             if not collected and now >= collect_at:
                 collected = True
+                held = _pending_work(suspects)
                 del suspects
                 gc.collect()
+                del held
                 continue
             attempt += 1
             self._wait(suspects, attempt, (deadline if collected else collect_at) - now)
@@ -284,6 +290,11 @@ def _accountable(owner: Any) -> Any:
     while owner.scope == "block" and owner.parent is not None:
         owner = owner.parent
     return owner
+
+
+def _pending_work(suspects: Sequence[Suspect]) -> List[Any]:
+    """The suspects that a collection must not take: a pending task in a cycle of its own is lost work, not garbage."""
+    return [suspect.thing for suspect in suspects if suspect.probe.loop_of(suspect.thing) is not None]
 
 
 def _nothing(thing: Any) -> bool:
