@@ -1,0 +1,428 @@
+"""Fixtures of classes and modules: theirs to end, no leak of a test, and a failure of their own if they are left."""
+
+import sys
+import types
+import unittest
+from unittest import mock
+
+from leakguard import LeakGuardMixin, LeakGuardTestCase, guard_module, policy
+from leakguard.runner import GuardedRunner
+from tests.doubles import BlockedThread
+from tests.suites import error_lines, leaks_of, own_record, suite_of
+from tests.test_case import normal
+
+
+class Mixin(LeakGuardTestCase):
+    """What inner classes with the mixin derive from."""
+
+    leak_grace = 0.01
+
+
+class Plain(unittest.TestCase):
+    """What inner classes without it derive from; the runner guards them."""
+
+    leak_grace = 0.01
+
+
+class FixtureTestCase(unittest.TestCase):
+    """A test whose inner fixtures leak threads, which its own cleanups end."""
+
+    def leak(self, name="left"):
+        """Start a blocked thread that only the outer test ends."""
+        return BlockedThread(name=name).start_in(self)
+
+    def run_suite(self, suite, *, by_runner):
+        """Run a suite plainly or with the runner; return the result and the reports."""
+        with own_record() as reports, mock.patch.dict(policy.command_line, grace=0.01):
+            if by_runner:
+                return GuardedRunner(stream=_Nowhere()).run(suite), reports
+            result = unittest.TestResult()
+            suite.run(result)
+        return result, reports
+
+    def each_way(self):
+        """(base, by_runner) of every way to guard a class."""
+        return [(Mixin, False), (Mixin, True), (Plain, True)]
+
+    def assert_class_leaks(self, case, names, *, by_runner):
+        """The class fails once, as a tearDownClass that raises would; none of its tests does."""
+        result, reports = self.run_suite(suite_of(case), by_runner=by_runner)
+        name = f"{__name__}.{case.__qualname__}"
+        count = "1 leak" if len(names) == 1 else f"{len(names)} leaks"
+        self.assertEqual(
+            [(test, normal(line)) for test, line in error_lines(result)],
+            [(f"tearDownClass ({name})", f"leakguard.LeakError: {count} after class {name}, waited N s")],
+        )
+        self.assertEqual(leaks_of(reports), [(name, "thread", leaked) for leaked in names])
+
+    def assert_clean(self, *cases, by_runner):
+        """All tests pass, and nothing is on record."""
+        result, reports = self.run_suite(suite_of(*cases), by_runner=by_runner)
+        self.assertEqual((result.failures, result.errors, leaks_of(reports)), ([], [], []))
+        self.assertGreater(result.testsRun, 0)
+
+
+class _Nowhere:
+    def write(self, text):
+        pass
+
+    def flush(self):
+        pass
+
+
+class ClassTests(FixtureTestCase):
+    """setUpClass, tearDownClass and class cleanups."""
+
+    def test_fixture_lives_through_all_tests(self):
+        """What setUpClass starts and tearDownClass or a class cleanup ends is no leak of any test nor of the class."""
+        for base, by_runner in self.each_way():
+
+            class Case(base):
+                @classmethod
+                def setUpClass(cls):
+                    super().setUpClass()
+                    cls.thread = BlockedThread().start_blocked()
+                    other = BlockedThread().start_blocked()
+                    cls.addClassCleanup(other.end)
+
+                def test_1(self):
+                    pass
+
+                def test_2(self):
+                    pass
+
+                @classmethod
+                def tearDownClass(cls):
+                    cls.thread.end()
+
+            self.assert_clean(Case, by_runner=by_runner)
+
+    def test_set_up_class(self):
+        """What setUpClass leaves is a leak of the class, whether or not setUpClass calls super()."""
+        outer = self
+        for base, by_runner in self.each_way():
+
+            class Case(base):
+                @classmethod
+                def setUpClass(cls):
+                    outer.leak()
+
+                def test(self):
+                    pass
+
+            class Calling(base):
+                @classmethod
+                def setUpClass(cls):
+                    super().setUpClass()
+                    outer.leak()
+
+                def test(self):
+                    pass
+
+            self.assert_class_leaks(Case, ["left"], by_runner=by_runner)
+            self.assert_class_leaks(Calling, ["left"], by_runner=by_runner)
+
+    def test_set_up_class_of_a_base_class(self):
+        """What the setUpClass of a base class leaves is a leak of each class that runs it."""
+        outer = self
+        for base, by_runner in self.each_way():
+
+            class Base(base):
+                @classmethod
+                def setUpClass(cls):
+                    outer.leak(cls.__name__)
+
+            class Case(Base):
+                def test(self):
+                    pass
+
+            self.assert_class_leaks(Case, ["Case"], by_runner=by_runner)
+
+    def test_set_up_class_of_a_plain_base_class(self):
+        """The mixin guards the setUpClass of a base class that does not know of it, called or not by super()."""
+        outer = self
+
+        class Base(unittest.TestCase):
+            @classmethod
+            def setUpClass(cls):
+                outer.leak()
+
+        class Case(LeakGuardMixin, Base):
+            leak_grace = 0.01
+
+            def test(self):
+                pass
+
+        self.assert_class_leaks(Case, ["left"], by_runner=False)
+
+    def test_tear_down_class_and_class_cleanup(self):
+        """What tearDownClass or a class cleanup starts and leaves is a leak of the class."""
+        outer = self
+        for base, by_runner in self.each_way():
+
+            class Case(base):
+                @classmethod
+                def setUpClass(cls):
+                    cls.addClassCleanup(outer.leak, "by a cleanup")
+
+                def test(self):
+                    pass
+
+                @classmethod
+                def tearDownClass(cls):
+                    outer.leak("by tearDownClass")
+
+            self.assert_class_leaks(Case, ["by tearDownClass", "by a cleanup"], by_runner=by_runner)
+
+    def test_failed_set_up_class(self):
+        """A setUpClass that raises keeps its own error; what it left is logged and on record."""
+        outer = self
+        for base, by_runner in self.each_way():
+
+            class Case(base):
+                @classmethod
+                def setUpClass(cls):
+                    outer.leak()
+                    raise OSError("its own")
+
+                def test(self):
+                    pass
+
+            with self.assertLogs("leakguard", "WARNING"):
+                result, reports = self.run_suite(suite_of(Case), by_runner=by_runner)
+            name = f"{__name__}.{Case.__qualname__}"
+            self.assertEqual(error_lines(result), [(f"setUpClass ({name})", "OSError: its own")])
+            self.assertEqual(leaks_of(reports), [(name, "thread", "left")])
+
+    def test_failed_tear_down_class(self):
+        """A tearDownClass that raises keeps its own error; what is left is on record once."""
+        outer = self
+        for base, by_runner in self.each_way():
+
+            class Case(base):
+                def test(self):
+                    pass
+
+                @classmethod
+                def tearDownClass(cls):
+                    outer.leak()
+                    raise OSError("its own")
+
+            result, reports = self.run_suite(suite_of(Case), by_runner=by_runner)
+            name = f"{__name__}.{Case.__qualname__}"
+            self.assertEqual(error_lines(result)[0], (f"tearDownClass ({name})", "OSError: its own"))
+            self.assertEqual(leaks_of(reports), [(name, "thread", "left")])
+
+    def test_skipped_set_up_class(self):
+        """A setUpClass that skips the class does not hide what it left."""
+        outer = self
+        for base, by_runner in self.each_way():
+
+            class Case(base):
+                @classmethod
+                def setUpClass(cls):
+                    outer.leak()
+                    raise unittest.SkipTest("not here")
+
+                def test(self):
+                    pass
+
+            result, reports = self.run_suite(suite_of(Case), by_runner=by_runner)
+            self.assertEqual(len(result.skipped), 1)
+            self.assertEqual(leaks_of(reports), [(f"{__name__}.{Case.__qualname__}", "thread", "left")])
+
+    def test_one_of_each(self):
+        """A leak of a class and one of its test are one failure each."""
+        outer = self
+        for base, by_runner in self.each_way():
+
+            class Case(base):
+                @classmethod
+                def setUpClass(cls):
+                    outer.leak("of the class")
+
+                def test(self):
+                    outer.leak("of the test")
+
+            result, reports = self.run_suite(suite_of(Case), by_runner=by_runner)
+            name = f"{__name__}.{Case.__qualname__}"
+            self.assertEqual((len(result.failures), len(result.errors)), (1, 1))
+            self.assertEqual(
+                leaks_of(reports), [(f"{name}.test", "thread", "of the test"), (name, "thread", "of the class")]
+            )
+
+    def test_two_classes(self):
+        """What one class left is no leak of the next, nor of its tests."""
+        outer = self
+        for base, by_runner in self.each_way():
+
+            class First(base):
+                @classmethod
+                def setUpClass(cls):
+                    outer.leak()
+
+                def test(self):
+                    pass
+
+            class Second(base):
+                def test(self):
+                    pass
+
+            result, reports = self.run_suite(suite_of(First, Second), by_runner=by_runner)
+            name = f"{__name__}.{First.__qualname__}"
+            self.assertEqual([test for test, _ in error_lines(result)], [f"tearDownClass ({name})"])
+            self.assertEqual(len(leaks_of(reports)), 1)
+
+    def test_skipped_class(self):
+        """A class that is skipped by decorator is neither set up nor checked."""
+        for base, by_runner in self.each_way():
+
+            @unittest.skip("not here")
+            class Case(base):
+                @classmethod
+                def setUpClass(cls):
+                    raise AssertionError("never called")
+
+                def test(self):
+                    pass
+
+            result, reports = self.run_suite(suite_of(Case), by_runner=by_runner)
+            self.assertEqual((result.errors, leaks_of(reports)), ([], []))
+
+    def test_policy_of_the_class(self):
+        """With action off or log the class does not fail; log is on record as not counted."""
+        outer = self
+        for base, by_runner in self.each_way():
+
+            class Case(base):
+                @classmethod
+                def setUpClass(cls):
+                    outer.leak()
+
+                def test(self):
+                    pass
+
+            Case.leak_action = "off"
+            self.assert_clean(Case, by_runner=by_runner)
+            Case.leak_action = "log"
+            with self.assertLogs("leakguard", "WARNING"):
+                result, reports = self.run_suite(suite_of(Case), by_runner=by_runner)
+            self.assertTrue(result.wasSuccessful())
+            self.assertEqual([leak.counted for report in reports for leak in report.leaks], [False])
+
+    def test_own_policy_goes_with_a_thing(self):
+        """What a class ignores, or leaves unchecked, is no leak of its module or of the run either."""
+        outer = self
+        for base, by_runner in self.each_way():
+            for attributes in (
+                {"leak_ignore": "thread:left"},
+                {"leak_action": "off"},
+                {"leak_scope": "key"},
+                {"leak_kinds": "process"},
+            ):
+
+                class Case(base):
+                    @classmethod
+                    def setUpClass(cls):
+                        outer.leak()
+
+                    def test(self):
+                        outer.leak()
+
+                self.assert_clean(type("Case", (Case,), attributes), by_runner=by_runner)
+
+
+class ModuleTests(FixtureTestCase):
+    """setUpModule, tearDownModule and module cleanups: by `guard_module()`, by the runner, and by both."""
+
+    def module(self, *, guarded, set_up=None, tear_down=None, base=Plain):
+        """A module with one clean test; `guarded` if its setUpModule calls guard_module(). Return its suite."""
+        module = types.ModuleType("fixture_module")
+        source = "def setUpModule():\n"
+        source += "    guard_module()\n" if guarded else ""
+        source += "    set_up and set_up()\n"
+        source += "def tearDownModule():\n    tear_down and tear_down()\n"
+        module.__dict__.update(guard_module=guard_module, set_up=set_up, tear_down=tear_down)
+        exec(source, module.__dict__)
+        sys.modules[module.__name__] = module
+        self.addCleanup(sys.modules.pop, module.__name__, None)
+        module.Case = type(
+            "Case", (base,), {"test": lambda self: None, "test_2": lambda self: None, "__module__": module.__name__}
+        )
+        return suite_of(module.Case)
+
+    def each_way(self):
+        """(guarded, by_runner) of every way to guard a module."""
+        return [(True, False), (True, True), (False, True)]
+
+    def assert_module_leaks(self, suite, names, *, by_runner):
+        """The module fails once, and no test or class of it does."""
+        result, reports = self.run_suite(suite, by_runner=by_runner)
+        self.assertEqual(result.failures, [])
+        count = "1 leak" if len(names) == 1 else f"{len(names)} leaks"
+        line = f"leakguard.LeakError: {count} after module fixture_module, waited N s"
+        self.assertEqual([normal(text) for _, text in error_lines(result)], [line])
+        self.assertEqual(leaks_of(reports), [("fixture_module", "thread", name) for name in names])
+        self.assertEqual([report.scope for report in reports], ["module"])
+
+    def test_fixture_lives_through_all_tests(self):
+        """What setUpModule starts and tearDownModule or a module cleanup ends is nobody's leak."""
+        for base in (Mixin, Plain):
+            for guarded, by_runner in self.each_way():
+                first, second = BlockedThread(), BlockedThread()
+
+                def set_up():
+                    first.start_blocked()
+                    unittest.addModuleCleanup(second.start_blocked().end)
+
+                suite = self.module(guarded=guarded, set_up=set_up, tear_down=first.end, base=base)
+                result, reports = self.run_suite(suite, by_runner=by_runner)
+                self.assertEqual((result.failures, result.errors, leaks_of(reports)), ([], [], []))
+                self.assertEqual(result.testsRun, 2)
+
+    def test_set_up_module(self):
+        """What setUpModule leaves is a leak of the module, whatever guards its classes."""
+        for base in (Mixin, Plain):
+            for guarded, by_runner in self.each_way():
+                suite = self.module(guarded=guarded, set_up=self.leak, base=base)
+                self.assert_module_leaks(suite, ["left"], by_runner=by_runner)
+
+    def test_tear_down_module_and_cleanup(self):
+        """What tearDownModule or a module cleanup starts and leaves is a leak of the module."""
+        for guarded, by_runner in self.each_way():
+            suite = self.module(
+                guarded=guarded,
+                set_up=lambda: unittest.addModuleCleanup(self.leak, "by a cleanup"),
+                tear_down=lambda: self.leak("by tearDownModule"),
+            )
+            self.assert_module_leaks(suite, ["by tearDownModule", "by a cleanup"], by_runner=by_runner)
+
+    def test_failed_set_up_module(self):
+        """A setUpModule that raises keeps its own error; what it left is on record once."""
+
+        def set_up():
+            self.leak()
+            raise OSError("its own")
+
+        for guarded, by_runner in self.each_way():
+            result, reports = self.run_suite(self.module(guarded=guarded, set_up=set_up), by_runner=by_runner)
+            self.assertIn("OSError: its own", [line for _, line in error_lines(result)])
+            self.assertEqual(leaks_of(reports), [("fixture_module", "thread", "left")])
+
+    def test_failed_tear_down_module(self):
+        """A tearDownModule that raises keeps its own error, and is the only one; the leak is on record."""
+
+        def tear_down():
+            self.leak()
+            raise OSError("its own")
+
+        for guarded, by_runner in self.each_way():
+            result, reports = self.run_suite(self.module(guarded=guarded, tear_down=tear_down), by_runner=by_runner)
+            self.assertIn("OSError: its own", [line for _, line in error_lines(result)])
+            self.assertEqual(leaks_of(reports), [("fixture_module", "thread", "left")])
+
+    def test_no_leftovers(self):
+        """A run puts the suite's own methods back, and guards no module any more."""
+        methods = {name: vars(unittest.TestSuite)[name] for name in ("_handleClassSetUp", "_handleModuleTearDown")}
+        self.run_suite(self.module(guarded=True), by_runner=True)
+        self.assertEqual({name: vars(unittest.TestSuite)[name] for name in methods}, methods)
