@@ -95,7 +95,9 @@ class Check:
             del suspects
             gc.collect()  # no other suspect is referred to here, so what only a cycle keeps alive goes
             del held
-            findings = [f for f in findings if any(f.same(s.thing) for s in self._look() if s.probe is f.probe)]
+            left = self._look()  # once, not once a finding: a thousand leaks would be looked at a thousand times
+            findings = [f for f in findings if any(f.same(s.thing) for s in left if s.probe is f.probe)]
+            del left
         self.waited = _compat.clock() - start
         return findings
 
