@@ -92,7 +92,7 @@ class BackgroundLoop:
 def environment(**more):
     """The environment of this process without what steers a run, with this Python's path."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("LEAKGUARD_", "PYTHON"))}
-    environ["PYTHONPATH"] = os.pathsep.join([ROOT, *(path for path in sys.path if path)])
+    environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
     return {**environ, **more}
 
 

@@ -1,0 +1,258 @@
+"""The command line: unittest's own arguments, the leak options, and the exit status."""
+
+import json
+import os
+import stat
+import sys
+import tempfile
+import unittest
+
+from tests.suites import run_python
+from tests.test_runner import PLANTED, run_planted
+
+FLAGS = (
+    "--leak-action, --leak-threshold, --leak-grace, --leak-kinds, --leak-ignore, --leak-scope, --leak-report, "
+    "--leak-selftest"
+)
+
+
+class StatusTests(unittest.TestCase):
+    """0 passed, 1 failed or leaked, 2 usage, 5 no test ran: the same on every Python."""
+
+    def test_status(self):
+        """Every way a run can end has its exit status."""
+        for arguments, status in [
+            (["planted_clean"], 0),
+            (["planted_skips"], 0),
+            (["--leak-action", "log", "planted_leaks"], 0),
+            (["--leak-action", "off", "planted_leaks"], 0),
+            (["--leak-threshold", "1", "planted_leaks"], 0),
+            (["--leak-kinds", "process", "planted_leaks"], 0),
+            (["--leak-scope", "key", "planted_leaks"], 0),
+            (["planted_leaks"], 1),
+            (["planted_fails"], 1),
+            (["planted_run"], 1),
+            (["--leak-action", "log", "planted_run"], 0),
+            (["planted_is_missing"], 1),
+            (["planted_empty"], 5),
+            (["planted_clean", "-k", "nothing_like_that"], 5),
+            (["--no-such-option"], 2),
+            (["-h"], 0),
+        ]:
+            with self.subTest(arguments=arguments):
+                process = run_planted(*arguments)
+                self.assertEqual(process.returncode, status, process.stderr)
+
+    def test_usage_errors(self):
+        """A bad leak option is one line that says what was wanted and what came, and status 2, before any test."""
+        for arguments, message in [
+            (["--leak-grase", "3"], f"unknown leak option --leak-grase; known ones: {FLAGS}"),
+            (["--leak-grace", "-1"], "--leak-grace: leak_grace must be a number of seconds >= 0 (got -1)"),
+            (["--leak-grace=soon"], "--leak-grace: leak_grace must be a number of seconds >= 0 (got 'soon')"),
+            (["--leak-action", "warn"], "--leak-action: leak_action must be one of fail, log, off (got 'warn')"),
+            (["--leak-scope", "some"], "--leak-scope: leak_scope must be one of all, key (got 'some')"),
+            (
+                ["--leak-kinds", "thread,socket"],
+                '--leak-kinds: leak_kinds must be "all" or kinds of process, task, thread (got (\'thread\', \'socket\'))',
+            ),
+            (
+                ["--leak-ignore", "tick"],
+                '--leak-ignore: leak_ignore must be rules of the form "kind:glob" or "kind:glob@origin-glob" (got \'tick\')',
+            ),
+            (["--leak-report", "leaks.txt"], "--leak-report: FILE must end in .json (got 'leaks.txt')"),
+            (
+                ["--leak-report", "nowhere/leaks.json"],
+                "--leak-report: FILE must be in a folder that exists (got 'nowhere/leaks.json')",
+            ),
+            (["--leak-grace"], "argument --leak-grace: expected one argument"),
+        ]:
+            with self.subTest(arguments=arguments):
+                process = run_planted(*arguments, "planted_clean")
+                if arguments == ["--leak-grace"]:
+                    process = run_planted("planted_clean", *arguments)
+                self.assertEqual(process.stderr, f"python -m leakguard: error: {message}\n")
+                self.assertEqual((process.returncode, process.stdout), (2, ""))
+
+    def test_bad_environment(self):
+        """A bad environment variable is named in one line, and status 2."""
+        process = run_planted("planted_clean", LEAKGUARD_GRACE="-1")
+        self.assertEqual(
+            process.stderr,
+            "python -m leakguard: error: LEAKGUARD_GRACE: leak_grace must be a number of seconds >= 0 (got -1)\n",
+        )
+        self.assertEqual(process.returncode, 2)
+
+    def test_flag_wins_over_environment(self):
+        """A flag wins over the environment, but LEAKGUARD_ACTION=off wins over everything."""
+        self.assertEqual(run_planted("--leak-action=fail", "planted_leaks", LEAKGUARD_ACTION="log").returncode, 1)
+        self.assertEqual(run_planted("--leak-action=fail", "planted_leaks", LEAKGUARD_ACTION="off").returncode, 0)
+
+
+class ArgumentTests(unittest.TestCase):
+    """Every argument of python -m unittest works."""
+
+    def test_verbose(self):
+        """-v names every test."""
+        process = run_planted("planted_leaks", "-v")
+        self.assertIn("test_a (planted_leaks.LeakTests", process.stderr)
+        self.assertIn("... FAIL", process.stderr)
+        self.assertIn("... ok", process.stderr)
+
+    def test_pattern(self):
+        """-k selects tests, before and after the names."""
+        for arguments in (["-k", "test_d", "planted_leaks"], ["planted_leaks", "-k", "test_d", "--leak-grace=0"]):
+            process = run_planted(*arguments)
+            self.assertEqual(process.returncode, 0, process.stderr)
+            self.assertIn("Ran 1 test in", process.stderr)
+
+    def test_failfast(self):
+        """-f stops after the first leak."""
+        process = run_planted("-f", "planted_leaks")
+        self.assertIn("Ran 1 test in", process.stderr)
+        self.assertEqual(process.returncode, 1)
+
+    def test_buffer(self):
+        """-b keeps what a passing test prints."""
+        self.assertEqual(run_planted("-b", "planted_clean").stdout, "")
+        self.assertEqual(run_planted("planted_clean").stdout, "printed by test_two\n")
+
+    def test_locals(self):
+        """--locals shows the variables of a failing test."""
+        self.assertIn("number = 42", run_planted("--locals", "planted_fails").stderr)
+
+    def test_discover(self):
+        """discover finds tests by pattern; without arguments there is nothing to find, and that is status 5."""
+        process = run_planted("discover", "-s", PLANTED, "-p", "planted_clean*.py")
+        self.assertEqual(process.returncode, 0, process.stderr)
+        self.assertIn("Ran 2 tests in", process.stderr)
+        self.assertEqual(run_planted().returncode, 5)
+
+    def test_discovery_ignores_planted(self):
+        """Discovery of the suite does not pick up what is planted."""
+        self.assertEqual([name for name in os.listdir(PLANTED) if name.startswith("test")], [])
+
+    @unittest.skipIf(sys.version_info < (3, 12), "--durations is new in 3.12")
+    def test_durations(self):
+        """--durations works where the Python has it."""
+        process = run_planted("--durations", "2", "planted_clean")
+        self.assertEqual(process.returncode, 0)
+        self.assertIn("Slowest test durations", process.stderr)
+
+    def test_help(self):
+        """-h shows the leak options, then unittest's own help."""
+        process = run_planted("-h")
+        self.assertEqual(process.returncode, 0)
+        own, _, host = process.stdout.partition("All other arguments are those of python -m unittest:")
+        for flag in FLAGS.split(", "):
+            self.assertIn(flag, own)
+        for flag in ("--failfast", "--locals", "discover"):
+            self.assertIn(flag, host)
+
+    def test_selftest(self):
+        """--leak-selftest plants a leak of each kind, sees each, and ends with status 0."""
+        process = run_planted("--leak-selftest")
+        self.assertEqual([line.split(",")[0].split() for line in process.stdout.splitlines()],
+                         [["thread", "seen"], ["task", "seen"], ["process", "seen"]])  # fmt: skip
+        self.assertEqual((process.returncode, process.stderr), (0, ""))
+
+
+class ReportTests(unittest.TestCase):
+    """--leak-report FILE.json"""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def test_content(self):
+        """The report has every leak with its test, kind, name, state, origin, place and whether it counts."""
+        paths = [os.path.join(self.folder, name) for name in ("one.json", "two.json")]
+        arguments = [word for path in paths for word in ("--leak-report", path)]
+        process = run_planted(*arguments, "--leak-ignore", "thread:often-1", "planted_leaks")
+        self.assertEqual(process.returncode, 1, process.stderr)
+        reports = []
+        for path in paths:
+            with open(path, encoding="utf-8") as file:
+                reports.append(json.load(file))
+        self.assertEqual(reports[0], reports[1])
+        report = reports[0]
+        self.assertEqual((report["version"], report["tests_run"]), (1, 4))
+        self.assertEqual([entry["rule"] for entry in report["ignored"]], ["thread:often-1"])
+        keys = ("test", "kind", "name", "state", "origin", "counted")
+        self.assertEqual(
+            [[leak[key] for key in keys] for leak in report["leaks"]],
+            [
+                ["planted_leaks.LeakTests.test_a", "thread", "seldom", "daemon, alive",
+                 "planted_leaks.py:15 in LeakTests.test_a", True],
+                ["planted_leaks.LeakTests.test_c", "thread", "often-2", "daemon, alive",
+                 "planted_leaks.py:10 in start", True],
+            ],
+        )  # fmt: skip
+        for leak in report["leaks"]:
+            innermost = leak["now_at"][0]
+            self.assertRegex(innermost, r"^threading\.py:\d+ in (Condition|Event)\.wait$")
+
+    def test_not_counted(self):
+        """What is only logged, or tolerated, is in the report as not counted."""
+        for flags in (["--leak-action=log"], ["--leak-threshold=1"]):
+            path = os.path.join(self.folder, "leaks.json")
+            self.assertEqual(run_planted(*flags, "--leak-report", path, "planted_leaks").returncode, 0)
+            with open(path, encoding="utf-8") as file:
+                self.assertEqual([leak["counted"] for leak in json.load(file)["leaks"]], [False] * 3)
+
+    def test_clean_run(self):
+        """A clean run writes a report without leaks."""
+        path = os.path.join(self.folder, "leaks.json")
+        self.assertEqual(run_planted("--leak-report", path, "planted_clean").returncode, 0)
+        with open(path, encoding="utf-8") as file:
+            report = json.load(file)
+        self.assertEqual((report["leaks"], report["tests_run"]), ([], 2))
+        self.assertEqual(os.listdir(self.folder), ["leaks.json"])
+        self.assertTrue(os.stat(path).st_mode & stat.S_IRUSR)
+
+    def test_cannot_be_written(self):
+        """A report that cannot be written is said, fails the run, and loses neither the result nor another report."""
+        target = os.path.join(self.folder, "is-a-folder.json")
+        os.makedirs(os.path.join(target, "not-empty"))
+        other = os.path.join(self.folder, "other.json")
+        process = run_planted("--leak-report", target, "--leak-report", other, "planted_clean")
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("\nOK\n", process.stderr)
+        lines = process.stderr.splitlines()
+        self.assertTrue(
+            lines[-1].startswith(f"python -m leakguard: error: the report could not be written to {target}: "), lines
+        )
+        self.assertEqual(sorted(os.listdir(self.folder)), ["is-a-folder.json", "other.json"])
+
+    @unittest.skipUnless(os.path.isdir("/proc/self"), "needs a folder that even root cannot write to")
+    def test_read_only_folder(self):
+        """A folder that takes no file costs the report and nothing else."""
+        process = run_planted("--leak-report", "/proc/self/leaks.json", "planted_leaks")
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("Leaks: 3 in 3 tests, by the line that created them", process.stderr)
+        self.assertIn("error: the report could not be written to /proc/self/leaks.json: ", process.stderr)
+
+    @unittest.skipUnless(os.path.exists("/dev/full"), "needs a device that is always full")
+    def test_full_disk(self):
+        """A full disk is said in one line, and no half-written report is left."""
+        code = (
+            "import os, sys, tempfile, io\n"
+            "from leakguard import cli\n"
+            "real = open\n"
+            "def full(file, *args, **kwargs):\n"
+            "    if isinstance(file, int):\n"
+            "        os.close(file)\n"
+            "        return real('/dev/full', *args, **kwargs)\n"
+            "    return real(file, *args, **kwargs)\n"
+            "import leakguard.report.json as report\n"
+            "report.open = full\n"
+            "sys.exit(cli.main(sys.argv[1:]))\n"
+        )
+        script = os.path.join(self.folder, "full.py")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(code)
+        path = os.path.join(self.folder, "leaks.json")
+        process = run_python(script, "--leak-report", path, "planted_empty", cwd=PLANTED)
+        self.assertIn(f"error: the report could not be written to {path}: ", process.stderr)
+        self.assertIn("No space left on device", process.stderr)
+        self.assertEqual(os.listdir(self.folder), ["full.py"])
