@@ -32,8 +32,8 @@ STATUS = "echo $?"
 
 def console_blocks(text):
     """Yield the commands of every console block, each with the output shown below it."""
-    for block in re.findall(r"^\.\. code-block:: console\n\n((?: {3}.*\n|\n)+)", text, re.M):
-        lines = [line[3:] for line in block.rstrip("\n").split("\n")]
+    for indent, block in re.findall(r"^( *)\.\. code-block:: console\n\n((?:\1 {3}.*\n|\n)+)", text, re.M):
+        lines = [line[len(indent) + 3 :] for line in block.rstrip("\n").split("\n")]
         commands = []
         for line in lines:
             if line.startswith("$ "):
