@@ -137,10 +137,10 @@ class Check:
         if self.guard.loop is not None:  # it must turn often: it may be what the suspect waits for
             turns = attempt - IMMEDIATE_TURNS
             left = min(LONGEST_PAUSE, 0.00005 * 2 ** min(turns, 10)) if turns > 0 else 0.0
-        elif any(suspect.probe is not probe for suspect in suspects):
-            left = min(left, LONGEST_PAUSE)
         elif left <= 0:  # past the deadline, but short of attempts
             left = 0.001
+        elif any(suspect.probe is not probe for suspect in suspects):
+            left = min(left, LONGEST_PAUSE)
         if left > 0:
             try:
                 probe.settle([s.thing for s in suspects if s.probe is probe], left)
@@ -222,7 +222,7 @@ class Check:
         self, leaks: Sequence[Leak], has_failed: Callable[[], bool]
     ) -> Tuple[LeakReport, Optional[LeakError]]:
         """Return what goes on record, and the error to raise; what is not raised is logged."""
-        note, is_counted = self._reason_not_to_raise(leaks, has_failed)
+        note, is_counted = self._reason_not_to_raise(leaks, has_failed) if leaks else ("", True)
         leaks = tuple(leaks if is_counted else [replace(leak, counted=False) for leak in leaks])
         guard = self.guard
         report = LeakReport(
@@ -247,7 +247,7 @@ class Check:
         policy = self.guard.policy
         if policy.action == "log":
             return "logged: the action is log", False
-        if leaks and len(leaks) <= policy.threshold:
+        if len(leaks) <= policy.threshold:
             return f"tolerated: the threshold is {policy.threshold}", False
         if self.guard.failed or has_failed():
             return "logged: the test had already failed", True
