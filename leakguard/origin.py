@@ -145,10 +145,14 @@ class _Hook:
         self.wrapper = wrap(self, self.original)
         setattr(place, name, self.wrapper)
 
+    def is_in_place(self) -> bool:
+        """Whether nobody has replaced it since."""
+        return vars(self.place).get(self.name) is self.wrapper
+
     def remove(self) -> bool:
         """Put the original back; False if somebody has wrapped us, so that we can only fall silent."""
         self.active = False
-        if vars(self.place).get(self.name) is self.wrapper:
+        if self.is_in_place():
             setattr(self.place, self.name, self.original)
             return True
         return False
@@ -258,15 +262,15 @@ class Hooks:
         ]
         places += [(place, name, _wrap_spawn) for place, name in _compat.spawn_points()]
         places += [(cls, _compat.loop_start(cls), _wrap_loop_start) for cls in _compat.loop_classes()]
-        for hook in self._buried:
+        for hook in [hook for hook in self._buried if hook.is_in_place()]:
             hook.active = True
-        self._hooks += self._buried
-        self._buried = []
+            self._buried.remove(hook)
+            self._hooks.append(hook)
         self.knows_loops = bool(_compat.loop_classes())
         _note_running_loops()
         hooked = {(id(hook.place), hook.name) for hook in self._hooks}
         for place, name, wrap in places:
-            if (id(place), name) not in hooked and name in dir(place):
+            if (id(place), name) not in hooked and hasattr(place, name):
                 self._hooks.append(_Hook(place, name, wrap))
 
 

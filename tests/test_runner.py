@@ -298,7 +298,7 @@ class ExitTests(unittest.TestCase):
             after_ran(process),
             [
                 "Leaks: 1 in 1 test, by the line that created them",
-                "     1 x thread   planted_interrupt.py:29 in CaughtTests.test_1",
+                "     1 x thread   planted_interrupt.py:28 in CaughtTests.test_1",
                 "                  planted_interrupt.CaughtTests.test_1",
                 "Growth over the run: threads 1 -> 2, tasks 0 -> 0",
             ],

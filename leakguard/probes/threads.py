@@ -61,7 +61,8 @@ class ThreadProbe(Probe):
         known = _live.copy()
         if _count() - len(known) == _NO_RAW:
             return known
-        return Baseline(known, {ident: thread.frame for ident, thread in _raw_threads(known).items()})
+        raw = {ident: thread.frame for ident, thread in _raw_threads(known).items()}
+        return Baseline({i: t for i, t in known.items() if _compat.is_thread_alive(t)}, raw)
 
     def suspects(self, baseline: Any) -> Sequence[Any]:
         if baseline == _live and _count() - len(_live) == _NO_RAW and not _raw_births:
@@ -176,7 +177,7 @@ def _look(baseline: Any) -> List[Any]:
     new += [t for t in list(_compat.starting_threads.values()) if t not in new and t not in now.values()]
     found: List[Any] = [t for t in new if _REPORTED not in t.__dict__ and _compat.is_thread_alive(t)]
     found = [t for t in found if not _is_shared_idle_worker(t)]
-    if _count() - len(now) != _NO_RAW or raw or origin.raw_births:
+    if not plain or _count() - len(now) != _NO_RAW or origin.raw_births:
         threads = _raw_threads(now)
         _settled_raw[:] = [f for f in _settled_raw if any(t.frame is f for t in threads.values())]
         found += [t for ident, t in threads.items() if raw.get(ident) is not t.frame and t.frame not in _settled_raw]
