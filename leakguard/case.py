@@ -16,8 +16,8 @@ from leakguard.policy import Policy, check_class, key_category, resolve
 
 __unittest = True
 
-_RUN: Any = unittest.TestCase.run.__code__  # type: ignore[attr-defined]
-_CLEANUPS: Any = unittest.TestCase.doCleanups.__code__  # type: ignore[attr-defined]
+_RUN: Any = unittest.TestCase.run.__code__
+_CLEANUPS: Any = unittest.TestCase.doCleanups.__code__
 
 _owner, _open, _hooks, _modules = origin.OWNER, origin.open_guards, origin.hooks, sys.modules
 
@@ -102,7 +102,7 @@ class TestGuard(Guard):
         return self.plan.policy
 
     @property
-    def subject(self) -> Subject:  # type: ignore[override]
+    def subject(self) -> Subject:
         """How the test is named; one with an ``id()`` of its own is asked."""
         return self.plan.subject or self._subject or _named_by_itself(self.test)
 
@@ -380,21 +380,21 @@ def _guarded_set_up(set_up: Callable[[Any], None]) -> Callable[[Any], None]:
     return setUpClass
 
 
-_modules: Dict[str, Any] = {}
+_module_guards: Dict[str, Any] = {}
 """Module name -> its guard, while it is guarded by either the module itself or the runner."""
 
 
 def begin_module(name: str) -> Optional[FixtureGuard]:
     """Begin to guard a module; None if it is guarded already or switched off."""
-    if _modules.get(name) is not None:
+    if _module_guards.get(name) is not None:
         return None
-    fixture = _modules[name] = fixture_guard("module", name, None)
+    fixture = _module_guards[name] = fixture_guard("module", name, None)
     return fixture
 
 
 def end_module(name: str, failed: bool = False) -> Optional[LeakError]:
     """Give the verdict on a module; return the error to raise."""
-    fixture = _modules.pop(name, None)
+    fixture = _module_guards.pop(name, None)
     return fixture.end(failed) if fixture is not None else None
 
 

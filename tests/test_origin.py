@@ -106,6 +106,37 @@ class InstallTests(HookTestCase):
             thread.start()
 
 
+class LateImportTests(unittest.TestCase):
+    def test_asyncio_that_is_imported_inside_a_test(self):
+        """A task on a loop that was made where asyncio was not known yet is a leak of its own test."""
+        script = """
+            import sys, unittest
+            from leakguard import LeakGuardTestCase
+
+            class Tests(LeakGuardTestCase):
+                def test_without(self):
+                    assert "asyncio" not in sys.modules
+
+                test_without_again = test_without
+
+                def test_zz(self):
+                    import asyncio
+                    async def leaked():
+                        await asyncio.Event().wait()
+                    async def main():
+                        Tests.task = asyncio.ensure_future(leaked())
+                    Tests.loop = asyncio.new_event_loop()
+                    Tests.loop.run_until_complete(main())
+
+            result = unittest.TestResult()
+            unittest.defaultTestLoader.loadTestsFromTestCase(Tests).run(result)
+            print(*[test.id() for test, _ in result.failures], result.errors)
+            Tests.loop.run_until_complete(Tests.loop.shutdown_asyncgens())
+            Tests.loop.close()
+        """
+        self.assertEqual(run_fresh(script), "__main__.Tests.test_zz []\n")
+
+
 class ElsewherePatchedTests(HookTestCase):
     def setUp(self):
         super().setUp()
@@ -154,8 +185,9 @@ class ElsewherePatchedTests(HookTestCase):
                 self.birth()
         self.assertEqual(noted.mock_calls, [])
         self.hooks.acquire()
-        self.assertIs(threading.Thread.start, theirs)
-        self.assertIs(self.birth().owner, self.owner)
+        with mock.patch.object(origin, "Birth", side_effect=origin.Birth) as noted:
+            self.assertIs(self.birth().owner, self.owner)
+        self.assertEqual(len(noted.mock_calls), 1)
         self.hooks.release()
         self.assertIs(threading.Thread.start, theirs)
 
