@@ -162,6 +162,11 @@ def task_context(task: Any) -> Any:
     return next((r for r in gc.get_referents(task) if isinstance(r, contextvars.Context)), None)
 
 
+def debug_stack(task: Any) -> List[Tuple[str, int, str]]:
+    """The (filename, line, function) entries that a loop in debug mode keeps of a task's creation, innermost first."""
+    return [(f.filename, f.lineno, f.name) for f in reversed(getattr(task, "_source_traceback", None) or ())]
+
+
 def runs_test(test: Any, task: Any) -> bool:
     """Whether a task is the one that runs now, waits for it, or runs a method of the test (3.9 to 3.15)."""
     tasks = sys.modules.get("asyncio.tasks")

@@ -72,8 +72,7 @@ class TaskProbe(Probe):
         noted = getattr(thing.get_coro(), "cr_origin", None)
         if noted:
             return origin.origin_of_traceback(noted)
-        summary = getattr(thing, "_source_traceback", None) or ()
-        return origin.origin_of_traceback([(f.filename, f.lineno, f.name) for f in reversed(summary)])
+        return origin.origin_of_traceback(_compat.debug_stack(thing))
 
     def settle(self, suspects: Sequence[Any], timeout: float) -> None:
         _compat.pause(min(timeout, _POLL))
