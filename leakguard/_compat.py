@@ -186,9 +186,10 @@ def runs_test(test: Any, task: Any) -> bool:
 
 
 def live_task_count() -> int:
-    """About how many tasks there are: without asking every loop."""
+    """How many tasks are pending, without asking every loop: from 3.14 only those that are not implemented in C."""
     tasks = asyncio_tasks()
-    return len(global_task_references(tasks)) if tasks is not None else 0
+    things = [reference() for reference in global_task_references(tasks).copy()] if tasks is not None else []
+    return sum(1 for task in things if task is not None and not task.done())
 
 
 def unregister_task(task: Any) -> None:
@@ -329,10 +330,10 @@ def set_up_plain_loop(test: Any, asyncio: Any) -> None:
 
 
 class SuiteHooks:
-    """Say when a TestSuite begins and ends a class or a module (3.9 to 3.15), until `remove()`.
+    """Say when a TestSuite begins and ends a class or a module for the listener's result (3.9 to 3.15).
 
     The four methods of ``unittest.TestSuite`` that do so are private, and the same in all versions. They are
-    replaced on the class, since suites made by ``load_tests`` are plain ones.
+    replaced on the class until `remove()`, since suites made by ``load_tests`` are plain ones.
     """
 
     def __init__(self, suite_class: type, listener: Any) -> None:
@@ -354,6 +355,8 @@ class SuiteHooks:
         original, listener = self._saved[name], self._listener
 
         def set_up_class(suite: Any, test: Any, result: Any) -> Any:
+            if result is not listener.result:  # a suite that a test runs inside
+                return original(suite, test, result)
             cls, previous = test.__class__, getattr(result, "_previousTestClass", None)
             if cls != previous and not getattr(result, "_moduleSetUpFailed", False):
                 listener.class_begins(cls)
@@ -364,6 +367,8 @@ class SuiteHooks:
             return original(suite, test, result)
 
         def tear_down_class(suite: Any, test: Any, result: Any) -> Any:
+            if result is not listener.result:
+                return original(suite, test, result)
             previous = getattr(result, "_previousTestClass", None)
             errors = len(result.errors)
             original(suite, test, result)
@@ -371,12 +376,16 @@ class SuiteHooks:
                 listener.class_ends(previous, result, len(result.errors) > errors)
 
         def set_up_module(suite: Any, test: Any, result: Any) -> Any:
+            if result is not listener.result:
+                return original(suite, test, result)
             previous = getattr(result, "_previousTestClass", None)
             if previous is None or previous.__module__ != test.__class__.__module__:
                 listener.next_module = test.__class__.__module__
             return original(suite, test, result)
 
         def tear_down_module(suite: Any, result: Any) -> Any:
+            if result is not listener.result:
+                return original(suite, result)
             errors = len(result.errors)
             original(suite, result)
             listener.module_ends(result, len(result.errors) > errors)

@@ -43,6 +43,8 @@ class Fixtures:
     """Guards the class and module fixtures of plain TestCases, told by the suite where they begin and end."""
 
     def __init__(self) -> None:
+        self.result: Any = None
+        """The result of the run: suites that a test runs with another result are its own affair."""
         self._class: Optional[case.FixtureGuard] = None
         self._module = ""
         self.next_module = ""
@@ -118,7 +120,8 @@ class GuardedRunner(unittest.TextTestRunner):
         record, policy = self.record or Record(), resolve()
         record.rules = policy.ignore
         check.listeners.append(record.reports.append)
-        hooks = _compat.SuiteHooks(unittest.suite.TestSuite, Fixtures())
+        self._fixtures = Fixtures()
+        hooks = _compat.SuiteHooks(unittest.suite.TestSuite, self._fixtures)
         guard = Guard("run", Subject("unattributed", "the run"), policy)
         before = live_things()
         guard.begin()
@@ -133,6 +136,10 @@ class GuardedRunner(unittest.TextTestRunner):
                 guard.close()
                 check.listeners.remove(record.reports.append)
             self._print_summary(record)
+
+    def _makeResult(self) -> Any:
+        self._fixtures.result = result = super()._makeResult()
+        return result
 
     def _print_summary(self, record: Record) -> None:
         lines = text.summary(record.reports)

@@ -62,7 +62,7 @@ class ThreadProbe(Probe):
         if _count() - len(known) == _NO_RAW:
             return known
         raw = {ident: thread.frame for ident, thread in _raw_threads(known).items()}
-        return Baseline({i: t for i, t in known.items() if _compat.is_thread_alive(t)}, raw)
+        return Baseline(_without_dead(known), raw)
 
     def suspects(self, baseline: Any) -> Sequence[Any]:
         if baseline == _live and _count() - len(_live) == _NO_RAW and not _raw_births:
@@ -183,6 +183,17 @@ def _look(baseline: Any) -> List[Any]:
         found += [t for ident, t in threads.items() if raw.get(ident) is not t.frame and t.frame not in _settled_raw]
         found += _starting(threads)
     return found
+
+
+def _without_dead(known: Dict[int, Any]) -> Dict[int, Any]:
+    """Leave out, and forget, foreign threads that have ended.
+
+    Up to 3.12 `threading` keeps their entry for ever, and gives it to the next foreign thread with the same ident.
+    """
+    alive = {ident: thread for ident, thread in known.items() if _compat.is_thread_alive(thread)}
+    for ident in known.keys() - alive.keys():
+        known[ident].__dict__.pop(_REPORTED, None)
+    return alive
 
 
 def _starting(running: Dict[int, RawThread]) -> List[RawThread]:
