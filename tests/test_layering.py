@@ -247,8 +247,8 @@ def run(arguments, script):
 class ImportTests(unittest.TestCase):
     def imported(self, what, *names):
         """Which of the named modules an import brings along, in a fresh interpreter."""
-        script = f"import sys\nbefore = set(sys.modules)\n{what}\nprint(*sorted(set(sys.argv[1:]) & set(sys.modules)))"
-        return run(names, script).split()
+        script = f"import sys\nbefore = set(sys.modules)\n{what}\nprint(*sorted(set(sys.modules) - before))"
+        return sorted(set(run([], script).split()) & set(names))
 
     def test_what_import_leakguard_brings_along(self):
         """``import leakguard`` needs no asyncio, no logging and no subprocess."""
