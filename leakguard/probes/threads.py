@@ -62,7 +62,7 @@ class ThreadProbe(Probe):
         if _count() - len(known) == _NO_RAW:
             return known
         raw = {ident: thread.frame for ident, thread in _raw_threads(known).items()}
-        return Baseline(_without_dead(known), raw)
+        return Baseline(_forget_dead(known), raw)
 
     def suspects(self, baseline: Any) -> Sequence[Any]:
         if baseline == _live and _count() - len(_live) == _NO_RAW and not _raw_births:
@@ -171,7 +171,7 @@ def _birth(thing: Any) -> Optional[origin.Birth]:
 def _look(baseline: Any) -> List[Any]:
     """Return the new threads: the careful way, taken only when something differs from the baseline."""
     plain = not isinstance(baseline, Baseline)
-    known, raw = (baseline, {}) if plain else (baseline.known, baseline.raw)
+    known, raw = (baseline, {}) if plain else (_forget_dead(baseline.known), baseline.raw)
     now = _live.copy()
     new: List[Any] = [t for ident, t in now.items() if known.get(ident) is not t]
     new += [t for t in list(_compat.starting_threads.values()) if t not in new and t not in now.values()]
@@ -185,15 +185,16 @@ def _look(baseline: Any) -> List[Any]:
     return found
 
 
-def _without_dead(known: Dict[int, Any]) -> Dict[int, Any]:
-    """Leave out, and forget, foreign threads that have ended.
+def _forget_dead(known: Dict[int, Any]) -> Dict[int, Any]:
+    """Drop foreign threads that have ended from a baseline, and that they were reported.
 
     Up to 3.12 `threading` keeps their entry for ever, and gives it to the next foreign thread with the same ident.
     """
-    alive = {ident: thread for ident, thread in known.items() if _compat.is_thread_alive(thread)}
-    for ident in known.keys() - alive.keys():
-        known[ident].__dict__.pop(_REPORTED, None)
-    return alive
+    for ident, thread in list(known.items()):
+        if isinstance(thread, _compat.DummyThread) and not _compat.is_thread_alive(thread):
+            del known[ident]
+            thread.__dict__.pop(_REPORTED, None)
+    return known
 
 
 def _starting(running: Dict[int, RawThread]) -> List[RawThread]:
