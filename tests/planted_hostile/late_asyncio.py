@@ -1,0 +1,34 @@
+"""A sync test that is the first to import asyncio, and leaves a task: prints whether it was imported, and the leaks."""
+
+import sys
+import unittest
+
+from leakguard import LeakGuardTestCase, check
+
+kept, reports = [], []
+
+
+class LateTests(LeakGuardTestCase):
+    leak_grace = 0.05
+
+    def test_leak(self):
+        self.was_imported.append("asyncio" in sys.modules)
+        import asyncio
+
+        async def left():
+            await asyncio.Event().wait()
+
+        loop = asyncio.new_event_loop()
+        kept.append(loop)
+        loop.create_task(left(), name="left")
+        loop.run_until_complete(asyncio.sleep(0))
+
+    was_imported = []
+
+
+# unittest itself may have imported asyncio by the time that the suite is made
+modules = [name for name in sys.modules if name.partition(".")[0] == "asyncio"]
+check.listeners.append(reports.append)
+unittest.TestSuite([LateTests("test_leak")]).run(unittest.TestResult())
+print(LateTests.was_imported[0], [leak.name for report in reports for leak in report.leaks])
+kept.pop().close()
