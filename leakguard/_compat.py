@@ -103,8 +103,8 @@ def worker_executor(frame: Any) -> Any:
 
 
 def is_asyncio_executor(executor: Any) -> bool:
-    """Whether an event loop made this executor for itself: asyncio names it so (3.9 to 3.15)."""
-    return getattr(executor, "_thread_name_prefix", None) == "asyncio"
+    """Whether an event loop made this executor for itself: asyncio names it so (3.9 to 3.15), and uvloop."""
+    return getattr(executor, "_thread_name_prefix", None) in ("asyncio", "uvloop")
 
 
 def default_executor(loop: Any) -> Any:
@@ -355,6 +355,8 @@ class SuiteHooks:
         original, listener = self._saved[name], self._listener
 
         def set_up_class(suite: Any, test: Any, result: Any) -> Any:
+            if not listener.is_told_by(result):
+                return original(suite, test, result)
             if result is not listener.result:  # a suite that a test runs inside
                 return original(suite, test, result)
             cls, previous = test.__class__, getattr(result, "_previousTestClass", None)
@@ -367,6 +369,8 @@ class SuiteHooks:
             return original(suite, test, result)
 
         def tear_down_class(suite: Any, test: Any, result: Any) -> Any:
+            if not listener.is_told_by(result):
+                return original(suite, test, result)
             if result is not listener.result:
                 return original(suite, test, result)
             previous = getattr(result, "_previousTestClass", None)
@@ -376,6 +380,8 @@ class SuiteHooks:
                 listener.class_ends(previous, result, len(result.errors) > errors)
 
         def set_up_module(suite: Any, test: Any, result: Any) -> Any:
+            if not listener.is_told_by(result):
+                return original(suite, test, result)
             if result is not listener.result:
                 return original(suite, test, result)
             previous = getattr(result, "_previousTestClass", None)
@@ -384,6 +390,8 @@ class SuiteHooks:
             return original(suite, test, result)
 
         def tear_down_module(suite: Any, result: Any) -> Any:
+            if not listener.is_told_by(result):
+                return original(suite, result)
             if result is not listener.result:
                 return original(suite, result)
             errors = len(result.errors)
