@@ -143,6 +143,12 @@ class RunnerTests(unittest.TestCase):
         self.assertEqual([name for _, _, name in leaks_of(inner_reports)], ["inner"])
 
 
+    def test_plain_run_inside_a_run(self):
+        """A suite that a test runs with a result of its own does not end the guard of the module around that test."""
+        process = run_planted("planted_inner")
+        self.assertEqual(process.returncode, 0, process.stderr)
+
+
 class SummaryTests(unittest.TestCase):
     """What a run says at its end."""
 
