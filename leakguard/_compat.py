@@ -355,8 +355,6 @@ class SuiteHooks:
         original, listener = self._saved[name], self._listener
 
         def set_up_class(suite: Any, test: Any, result: Any) -> Any:
-            if not listener.is_told_by(result):
-                return original(suite, test, result)
             if result is not listener.result:  # a suite that a test runs inside
                 return original(suite, test, result)
             cls, previous = test.__class__, getattr(result, "_previousTestClass", None)
@@ -369,8 +367,6 @@ class SuiteHooks:
             return original(suite, test, result)
 
         def tear_down_class(suite: Any, test: Any, result: Any) -> Any:
-            if not listener.is_told_by(result):
-                return original(suite, test, result)
             if result is not listener.result:
                 return original(suite, test, result)
             previous = getattr(result, "_previousTestClass", None)
@@ -380,8 +376,6 @@ class SuiteHooks:
                 listener.class_ends(previous, result, len(result.errors) > errors)
 
         def set_up_module(suite: Any, test: Any, result: Any) -> Any:
-            if not listener.is_told_by(result):
-                return original(suite, test, result)
             if result is not listener.result:
                 return original(suite, test, result)
             previous = getattr(result, "_previousTestClass", None)
@@ -390,8 +384,6 @@ class SuiteHooks:
             return original(suite, test, result)
 
         def tear_down_module(suite: Any, result: Any) -> Any:
-            if not listener.is_told_by(result):
-                return original(suite, result)
             if result is not listener.result:
                 return original(suite, result)
             errors = len(result.errors)
