@@ -259,6 +259,7 @@ class Hooks:
         places: List[Tuple[Any, str, Any]] = [
             (threading.Thread, "start", _wrap_start),
             (_thread, "start_new_thread", _wrap_start_raw),
+            (_thread, "start_new", _wrap_start_raw),
         ]
         places += [(place, name, _wrap_spawn) for place, name in _compat.spawn_points()]
         places += [(cls, _compat.loop_start(cls), _wrap_loop_start) for cls in _compat.loop_classes()]
@@ -304,6 +305,7 @@ if hasattr(os, "register_at_fork"):
 _STDLIB = os.path.dirname(os.__file__) + os.sep
 _STDLIB_TESTS = os.path.join(_STDLIB, "test") + os.sep
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_PLANTS = _OWN + "selftest.py"
 _PACKAGES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
 _START_FOLDER = os.getcwd()
 
@@ -312,7 +314,7 @@ USER, LIBRARY, STDLIB, OWN = range(4)
 
 def rank(filename: str) -> int:
     """Whose code a file is: the user's, an installed package's, the standard library's, or our own."""
-    if filename.startswith(_OWN):
+    if filename.startswith(_OWN) and filename != _PLANTS:
         return OWN
     if any(part in filename for part in _PACKAGES):
         return LIBRARY

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, fields, replace
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from leakguard import ignore
 
@@ -171,15 +171,14 @@ def check_class(cls: type) -> None:
 def resolve(cls: Optional[type] = None, method: Any = None, given: Optional[Mapping[str, Any]] = None) -> Policy:
     """Return the policy in force for a test method of a class, or for a block with options `given`.
 
-    Raises ValueError for a bad class attribute or environment variable.
+    Raises ValueError for a bad environment variable, and for a bad class attribute of a class that has opted in.
+    A plain class may have a ``leak_threshold`` of its own that means something else: it is left alone, with a warning.
     """
     environment = read_environment()
     values = {**environment, **command_line}
     rules: List[ignore.Rule] = [*environment.get("ignore", ()), *command_line.get("ignore", ())]
     for ancestor in reversed(cls.__mro__ if cls is not None else ()):
-        own = {
-            name[5:]: _BY_NAME[name[5:]].check(value) for name, value in vars(ancestor).items() if name in ATTRIBUTES
-        }
+        own = _own_options(ancestor, hasattr(cls, "_leakguard_guard"))
         decorated = vars(ancestor).get(_POLICY, {})
         rules += [*own.get("ignore", ()), *decorated.get("ignore", ())]
         values.update({**own, **decorated})
@@ -190,6 +189,19 @@ def resolve(cls: Optional[type] = None, method: Any = None, given: Optional[Mapp
         values["action"] = "off"
     values["ignore"] = tuple(dict.fromkeys(rules))
     return replace(Policy(), **{name: values[name] for name in (f.name for f in fields(Policy)) if name in values})
+
+
+def _own_options(cls: type, has_opted_in: bool) -> Dict[str, Any]:
+    options = {}
+    for name, value in vars(cls).items():
+        if name in ATTRIBUTES:
+            try:
+                options[name[5:]] = _BY_NAME[name[5:]].check(value)
+            except ValueError as error:
+                if has_opted_in:
+                    raise
+                warnings.warn(f"leakguard: {cls.__qualname__}.{name} is not taken as an option: {error}", RuntimeWarning)
+    return options
 
 
 def leak_policy(**options: Any) -> Callable[[Any], Any]:
@@ -236,7 +248,3 @@ def key_category(cls: Optional[type], method: Any) -> Optional[str]:
     category = getattr(method, _KEY, None)
     return getattr(cls, _KEY, None) if category is None else category
 
-
-def all_rules(policies: Iterable[Policy]) -> Tuple[ignore.Rule, ...]:
-    """Every ignore rule of some policies, once each."""
-    return tuple(dict.fromkeys(rule for policy in policies for rule in policy.ignore))
