@@ -60,7 +60,7 @@ class Check:
         self.broken: Dict[str, str] = {}
         self.matched: Dict[Tuple[str, str], None] = {}
         self.neighbours: Set[str] = set()
-        """Owners that are over and are no part of this course: what they left is reported here, and fails nobody here."""
+        """Owners that are over and no part of this course: what they left is reported here, and fails nobody here."""
         self._judged: Dict[int, Tuple[Callable[[Any], bool], Optional[bool]]] = {}
         self._here = _compat.running_loop()
 

@@ -1,4 +1,4 @@
-"""How an async test under guard lives: its tasks, its loop, and what `IsolatedAsyncioTestCase` would cancel silently."""
+"""How an async test under guard lives: its loop, and tasks that `IsolatedAsyncioTestCase` would cancel silently."""
 
 import asyncio
 import gc

@@ -530,11 +530,11 @@ class AllowLeakTests(LeaksTestCase):
 
     def test_misuse(self):
         """No reason is a ValueError, a thing that cannot leak a TypeError, each with one line that says why."""
-        test = GuardedCase()
+        test, here = GuardedCase(), threading.current_thread()
         for thing, reason, error, message in [
-            (threading.current_thread(), "", ValueError, "allowLeak must be given a reason, a str that is not empty (got '')"),
-            (threading.current_thread(), " ", ValueError, "allowLeak must be given a reason, a str that is not empty (got ' ')"),
-            (threading.current_thread(), None, ValueError, "allowLeak must be given a reason, a str that is not empty (got None)"),
+            (here, "", ValueError, "allowLeak must be given a reason, a str that is not empty (got '')"),
+            (here, " ", ValueError, "allowLeak must be given a reason, a str that is not empty (got ' ')"),
+            (here, None, ValueError, "allowLeak must be given a reason, a str that is not empty (got None)"),
             (object(), "why", TypeError, "allowLeak takes a thread, a task or a running child process (got object)"),
             ("name", "why", TypeError, "allowLeak takes a thread, a task or a running child process (got str)"),
             (True, "why", TypeError, "allowLeak takes a thread, a task or a running child process (got bool)"),

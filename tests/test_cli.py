@@ -53,11 +53,13 @@ class StatusTests(unittest.TestCase):
             (["--leak-scope", "some"], "--leak-scope: leak_scope must be one of all, key (got 'some')"),
             (
                 ["--leak-kinds", "thread,socket"],
-                '--leak-kinds: leak_kinds must be "all" or kinds of process, task, thread (got (\'thread\', \'socket\'))',
+                '--leak-kinds: leak_kinds must be "all" or kinds of process, task, thread '
+                "(got ('thread', 'socket'))",
             ),
             (
                 ["--leak-ignore", "tick"],
-                '--leak-ignore: leak_ignore must be rules of the form "kind:glob" or "kind:glob@origin-glob" (got \'tick\')',
+                '--leak-ignore: leak_ignore must be rules of the form "kind:glob" or "kind:glob@origin-glob" '
+                "(got 'tick')",
             ),
             (["--leak-report", "leaks.txt"], "--leak-report: FILE must end in .json (got 'leaks.txt')"),
             (

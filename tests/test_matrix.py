@@ -21,7 +21,7 @@ EXITS = "exits interrupted".split()
 NEVER_RUN = ["is_skipped", "class_is_skipped"]
 OUTCOMES = [*CHECKED, *FIXTURES, *EXITS, *NEVER_RUN]
 
-HAS_FAILED = {"fails", "errs", "subtest_fails", "set_up_errs", "tear_down_errs", "cleanup_errs", "cleanup_fails", "exits"}
+HAS_FAILED = set("fails errs subtest_fails set_up_errs tear_down_errs cleanup_errs cleanup_fails exits".split())
 """Outcomes that are a failure already: the leak is logged and on record."""
 
 NOT_CHECKED_AT_ITS_END = {"interrupted"}
@@ -216,7 +216,7 @@ class Matrix:
                 self.assertEqual(reports, [])
 
     def test_leak(self):
-        """A leak is one failure of its test, LeakError, as a last cleanup that fails would be; after a failure, none."""
+        """A leak is one LeakError failure, as a last cleanup that fails would be; after another failure, none."""
         for outcome in self.outcomes():
             with self.subTest(outcome=outcome), own_record() as reports:
                 is_raised = outcome not in HAS_FAILED | NOT_CHECKED_AT_ITS_END
