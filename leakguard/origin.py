@@ -196,6 +196,16 @@ def _wrap_spawn(hook: _Hook, original: Any) -> Any:
     return spawn
 
 
+def _wrap_process_start(hook: _Hook, original: Any) -> Any:
+    def start(self: Any) -> Any:
+        original(self)
+        if hook.active and self.pid not in process_births:  # made by the forkserver: no function here returned its pid
+            process_births[self.pid] = Birth(current_owner(), raw_stack(sys._getframe(1)))
+
+    start.__doc__, start.__qualname__ = original.__doc__, original.__qualname__
+    return start
+
+
 def _wrap_loop_start(hook: _Hook, original: Any) -> Any:
     get_depth = sys.get_coroutine_origin_tracking_depth
 
@@ -262,6 +272,8 @@ class Hooks:
             (_thread, "start_new", _wrap_start_raw),
         ]
         places += [(place, name, _wrap_spawn) for place, name in _compat.spawn_points()]
+        if _compat.process_class() is not None:
+            places.append((_compat.process_class(), "start", _wrap_process_start))
         places += [(cls, _compat.loop_start(cls), _wrap_loop_start) for cls in _compat.loop_classes()]
         for hook in [hook for hook in self._buried if hook.is_in_place()]:
             hook.active = True

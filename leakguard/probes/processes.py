@@ -181,6 +181,7 @@ def _children() -> Dict[int, int]:
     noted are added. Without /proc only noted ones are known.
     """
     pids = {pid for pid in list(_births) if _compat.is_child_running(pid)}
+    pids |= _compat.forkserver_children()
     try:
         for task in os.listdir("/proc/self/task"):
             pids.update(_listed_children(task))
