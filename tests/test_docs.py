@@ -22,8 +22,6 @@ NOT_RUN = {
     "python -m tests.bench": "it takes minutes",
     "python -m tests.bench --json results.json import": "it measures, and shows no output",
     ".ci/run": "it runs this test on every Python",
-    "pytest": "it is the reader's own suite",
-    "python manage.py test --testrunner leaks.LeakGuardDiscoverRunner": "it is the reader's own suite",
 }
 """Commands that are shown and not run here, each with its reason."""
 
