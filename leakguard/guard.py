@@ -13,7 +13,7 @@ from inspect import iscoroutinefunction
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple
 
 from leakguard import _compat, origin
-from leakguard.check import Check, Steps, log
+from leakguard.check import Check, Steps, log, warn
 from leakguard.model import Leak, LeakError
 from leakguard.policy import Policy, check_options, resolve
 from leakguard.probes import ALL
@@ -201,7 +201,16 @@ class _RoomToWork:
 
 def probes_of(policy: Policy) -> Tuple[Probe, ...]:
     """Return the probes of a policy, in the order in which they are looked at."""
-    return tuple(probe for probe in ALL if probe.kind in policy.kinds)
+    is_blind = "thread" in policy.kinds and _compat.gevent_owns_threading()
+    if is_blind:
+        _say_gevent()
+    return tuple(probe for probe in ALL if probe.kind in policy.kinds and not (is_blind and probe.kind == "thread"))
+
+
+@functools.lru_cache(maxsize=None)
+def _say_gevent() -> None:
+    """Say once in a process that threads are not checked: gevent's are greenlets, of which Python keeps no record."""
+    warn("leakguard: gevent has replaced threading, whose threads are greenlets now: leaked threads are not looked for")
 
 
 def allow(thing: Any, reason: str) -> None:

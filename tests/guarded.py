@@ -70,17 +70,17 @@ def listening():
     logger.setLevel("INFO")
     logger.propagate = False
     stderr, caught = io.StringIO(), []
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("LEAKGUARD_")}
+    options = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("LEAKGUARD_")}
     try:
         with contextlib.ExitStack() as stack:
             stack.enter_context(mock.patch.object(check, "listeners", [outcome.reports.append]))
             stack.enter_context(mock.patch.dict(policy.command_line, clear=True))
-            stack.enter_context(mock.patch.dict(os.environ, environ, clear=True))
             stack.enter_context(contextlib.redirect_stderr(stderr))
             caught = stack.enter_context(warnings.catch_warnings(record=True))
             warnings.simplefilter("always")
             yield outcome
     finally:
+        os.environ.update(options)
         logger.removeHandler(keeper)
         logger.setLevel(saved[0])
         logger.propagate = saved[1]

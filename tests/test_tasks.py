@@ -2,19 +2,14 @@
 
 import asyncio
 import gc
-import os
-import subprocess
 import sys
 import threading
 import unittest
-from pathlib import Path
 
-from leakguard import LeakGuard, _compat
+from leakguard import LeakGuard
 from tests.doubles import JOIN_SECONDS, BlockedTask
 from tests.guarded import PATIENT, listening, place, run_inner, run_inner_async, while_waiting
-
-PLANTED = Path(__file__).parent / "planted_hostile"
-
+from tests.planting import run_planted
 
 async def blocked_body():
     """Wait for ever."""
@@ -465,15 +460,8 @@ class OtherLoopTests(unittest.TestCase):
 
     def test_imported_inside_a_test(self):
         """A task is seen where asyncio was not imported before the test that leaks it."""
-        done = subprocess.run(
-            [sys.executable, str(PLANTED / "late_asyncio.py")],
-            cwd=str(Path(_compat.__file__).parent.parent),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            universal_newlines=True,
-        )
-        self.assertEqual((done.stdout, done.returncode), ("False ['left']\n", 0), done.stderr)
+        output, errors, code = run_planted("late_asyncio.py")
+        self.assertEqual((output, code), ("False ['left']\n", 0), errors)
 
 
 class UvloopTests(unittest.TestCase):
