@@ -83,8 +83,6 @@ class TestGuard(Guard):
         if parent is None or parent.state != ACTIVE:
             self.widen()
         else:
-            if parent.ident != self.ident:
-                origin.track_coroutines()
             if parent.scope != "test":
                 parent.plans[method] = plan
             _hooks.update()

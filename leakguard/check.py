@@ -7,6 +7,7 @@ test's own loop turn, or awaits a turn of the loop that it runs in.
 from __future__ import annotations
 
 import gc
+import sys
 import warnings
 from dataclasses import replace
 from typing import Any, Callable, Dict, Generator, List, NamedTuple, Optional, Sequence, Set, Tuple
@@ -313,7 +314,11 @@ def log(level: str, message: str) -> None:
     """Log to ``leakguard``; logging is imported only when there is something to say."""
     import logging
 
-    logging.getLogger("leakguard").log(getattr(logging, level), "%s", message)
+    try:
+        logging.getLogger("leakguard").log(getattr(logging, level), "%s", message)
+    except Exception as error:  # a handler of the user's may raise anything: no outcome may change for it
+        if sys.stderr is not None:
+            sys.stderr.write(f"leakguard: logging raised {type(error).__name__}, so here it is: {message}\n")
 
 
 def warn(message: str) -> None:

@@ -78,10 +78,9 @@ class Guard:
         self._baselines = [probe.snapshot() for probe in self.probes]
 
     def widen(self) -> None:
-        """Hold the hooks, and let Python keep where each coroutine of this thread is created."""
+        """Hold the hooks, and look anew at what probes remember."""
         self.is_wide = True
         _hooks.acquire()
-        self._depth = origin.track_coroutines()
         self.refresh()
 
     def open(self) -> None:
@@ -136,7 +135,6 @@ class Guard:
             _open.discard(self)
             if self.is_wide:
                 _owner.set(self._previous)
-                sys.set_coroutine_origin_tracking_depth(self._depth)
                 origin.wide_guards.discard(self)
                 _hooks.release()
             else:

@@ -60,8 +60,6 @@ def parse_rules(value: Any, kinds: Iterable[str]) -> Tuple[Rule, ...]:
         value = (value,)
     reasons = value if isinstance(value, Mapping) else {}
     try:
-        if iter(value) is value:  # a generator would be used up by the first look at it
-            raise TypeError
         texts: List[Any] = list(value)
     except TypeError:
         raise ValueError(f"leak_ignore must be {FORM} (got {value!r})") from None

@@ -22,8 +22,8 @@ from leakguard.model import Place
 OWNER: "ContextVar[Any]" = ContextVar("leakguard_owner", default=None)
 """The guard in whose course the current context runs; copied into every task and callback."""
 
-FRAMES = 16
-"""Frames kept of a creating stack: enough to get from a library's depth to the user's line."""
+FRAMES = 24
+"""Frames kept of a creating stack at most: enough to get from a library's depth to the user's line."""
 
 _BIRTH, _NOTED = "_leakguard_birth", "_leakguard_noted"
 
@@ -69,8 +69,8 @@ loops: "weakref.WeakSet[Any]" = weakref.WeakSet()
 settled_tasks: "weakref.WeakSet[Any]" = weakref.WeakSet()
 """Tasks and async generators that were reported or allowed, and unittest's own task."""
 
-COROUTINE_FRAMES = 8
-"""Frames that Python itself keeps of the creation of every coroutine on a loop: `cr_origin`."""
+task_births: "weakref.WeakKeyDictionary[Any, Birth]" = weakref.WeakKeyDictionary()
+"""Coroutine -> where it was given to a loop; in debug mode Python itself keeps where it was made."""
 
 
 def birth_of_thread(thread: Any) -> Optional[Birth]:
@@ -88,14 +88,36 @@ forks = [False]
 """Whether this process has forked since the last look: what ``from os import fork`` gave to somebody is no hook's."""
 
 
-def raw_stack(frame: Any, limit: int = FRAMES) -> List[Any]:
-    """Return code objects and instruction offsets, innermost first: no frame is kept, no line is computed."""
-    stack = []
-    while frame is not None and limit:
-        stack.append((frame.f_code, frame.f_lasti))
+def raw_stack(frame: Any) -> List[Any]:
+    """Return code objects and instruction offsets from `frame` out to the first that is the user's own.
+
+    No frame is kept and no line is computed: this is paid by every start of a thread.
+    """
+    stack: List[Any] = []
+    while frame is not None and len(stack) < FRAMES:
+        code = frame.f_code
+        stack.append((code, frame.f_lasti))
+        if rank(code.co_filename) == USER:
+            break
         frame = frame.f_back
-        limit -= 1
     return stack
+
+
+def note_coroutine(coroutine: Any, frame: Any) -> None:
+    """Note where a coroutine was given to a loop, unless that is known already."""
+    try:
+        if coroutine not in task_births:
+            task_births[coroutine] = Birth(OWNER.get() or current_owner(), raw_stack(frame))
+    except TypeError:
+        pass  # an awaitable that nobody can refer to weakly
+
+
+def birth_of_task(task: Any) -> Optional[Birth]:
+    """What is known of a task's creation."""
+    try:
+        return task_births.get(task.get_coro())
+    except TypeError:
+        return None
 
 
 # -- hooks ---------------------------------------------------------------------------------------
@@ -206,26 +228,62 @@ def _wrap_process_start(hook: _Hook, original: Any) -> Any:
     return start
 
 
-def _wrap_loop_start(hook: _Hook, original: Any) -> Any:
-    get_depth = sys.get_coroutine_origin_tracking_depth
+def _wrap_loop_init(hook: _Hook, original: Any) -> Any:
+    @functools.wraps(original)
+    def loop_is_made(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if hook.active:
+            note_loop(self)
+            _watch_tasks(self, hook)
 
+    return loop_is_made
+
+
+def _wrap_loop_start(hook: _Hook, original: Any) -> Any:
+    @functools.wraps(original)
     def loop_starts(self: Any, *args: Any) -> Any:
         if hook.active:
             note_loop(self)
-            if get_depth() < COROUTINE_FRAMES:
-                track_coroutines()
+            _watch_tasks(self, hook)
         return original(self, *args)
 
-    loop_starts.__doc__, loop_starts.__qualname__ = original.__doc__, original.__qualname__
     return loop_starts
 
 
-def track_coroutines() -> int:
-    """Let Python keep where each coroutine of this thread is created; return the depth that was in force."""
-    depth = sys.get_coroutine_origin_tracking_depth()
-    if depth < COROUTINE_FRAMES:
-        sys.set_coroutine_origin_tracking_depth(COROUTINE_FRAMES)
-    return depth
+def _watch_tasks(loop: Any, hook: _Hook) -> None:
+    """Note where a loop is given its coroutines: on the loop itself, and not in debug mode.
+
+    In debug mode a frame of ours would be on every stack that asyncio keeps, and Python keeps the origin of coroutines
+    anyway. The loop is referred to weakly: a cycle would keep it alive until the next collection.
+    """
+    own = getattr(loop, "__dict__", None)
+    if own is None:
+        return
+    if loop.get_debug():
+        if getattr(own.get("create_task"), "is_leakguards", False):
+            del own["create_task"]
+        return
+    if "create_task" in own:
+        return
+    reference, cls = weakref.ref(loop), type(loop)
+
+    def create_task(coroutine: Any, **kwargs: Any) -> Any:
+        if hook.active:
+            note_coroutine(coroutine, sys._getframe(1))
+        return cls.create_task(reference(), coroutine, **kwargs)
+
+    create_task.is_leakguards = True  # type: ignore[attr-defined]
+    own["create_task"] = create_task
+
+
+def _wrap_submit(hook: _Hook, original: Any) -> Any:
+    @functools.wraps(original)
+    def run_coroutine_threadsafe(coroutine: Any, *args: Any, **kwargs: Any) -> Any:
+        if hook.active:
+            note_coroutine(coroutine, sys._getframe(1))
+        return original(coroutine, *args, **kwargs)
+
+    return run_coroutine_threadsafe
 
 
 def _reference(popen: Any) -> Any:
@@ -274,7 +332,9 @@ class Hooks:
         places += [(place, name, _wrap_spawn) for place, name in _compat.spawn_points()]
         if _compat.process_class() is not None:
             places.append((_compat.process_class(), "start", _wrap_process_start))
-        places += [(cls, _compat.loop_start(cls), _wrap_loop_start) for cls in _compat.loop_classes()]
+        for cls in _compat.loop_classes():
+            places += [(cls, _compat.loop_start(cls), _wrap_loop_start), (cls, "__init__", _wrap_loop_init)]
+        places += [(module, "run_coroutine_threadsafe", _wrap_submit) for module in _compat.submit_modules()]
         for hook in [hook for hook in self._buried if hook.is_in_place()]:
             hook.active = True
             self._buried.remove(hook)
@@ -285,7 +345,6 @@ class Hooks:
         for place, name, wrap in places:
             if (id(place), name) not in hooked and hasattr(place, name):
                 self._hooks.append(_Hook(place, name, wrap))
-
 
     def update(self) -> None:
         """Hook asyncio's loops if it was imported since the last look, and find those that were made before that."""
@@ -324,6 +383,7 @@ _START_FOLDER = os.getcwd()
 USER, LIBRARY, STDLIB, OWN = range(4)
 
 
+@functools.lru_cache(maxsize=4096)
 def rank(filename: str) -> int:
     """Whose code a file is: the user's, an installed package's, the standard library's, or our own."""
     if filename.startswith(_OWN) and filename != _PLANTS:

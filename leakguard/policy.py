@@ -163,6 +163,9 @@ def check_class(cls: type) -> None:
         if not name.startswith("leak_"):
             continue
         if name in ATTRIBUTES:
+            if hasattr(value, "__next__"):  # it would be used up by the first look at it
+                value = tuple(value)
+                setattr(cls, name, value)
             _BY_NAME[name[5:]].check(value)
         elif not callable(value) and not hasattr(value, "__get__"):
             raise TypeError(f"{cls.__qualname__}.{name} is not an option; known ones: {', '.join(ATTRIBUTES)}")
@@ -200,7 +203,8 @@ def _own_options(cls: type, has_opted_in: bool) -> Dict[str, Any]:
             except ValueError as error:
                 if has_opted_in:
                     raise
-                warnings.warn(f"leakguard: {cls.__qualname__}.{name} is not taken as an option: {error}", RuntimeWarning)
+                what = f"leakguard: {cls.__qualname__}.{name} is not taken as an option: {error}"
+                warnings.warn(what, RuntimeWarning, stacklevel=2)
     return options
 
 

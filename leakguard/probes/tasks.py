@@ -30,15 +30,15 @@ class TaskProbe(Probe):
     kind = "task"
 
     def snapshot(self) -> Any:
-        return _NOTHING if _tasks is None and _MODULE not in _modules else _references()
+        return _NOTHING if _tasks is None and _MODULE not in _modules else _identities()
 
     def suspects(self, baseline: Any) -> Sequence[Any]:
         if _tasks is None and _MODULE not in _modules:
             return ()
-        now = _references()
+        now = _identities()
         if not now:
             return ()
-        things = [reference() for reference in now - baseline]
+        things = [_thing(identity) for identity in now - baseline]
         tasks = [t for t in things if t is not None and not _is_async_generator(t) and not t.done()]
         generators = [t for t in things if _is_async_generator(t)]
         found = tasks + (_left_suspended(generators) if generators else [])
@@ -48,7 +48,9 @@ class TaskProbe(Probe):
         if _is_async_generator(thing):
             return None
         context = _compat.task_context(thing)
-        return context.get(origin.OWNER) if context is not None else None
+        owner = context.get(origin.OWNER) if context is not None else None
+        birth = origin.birth_of_task(thing) if owner is None else None
+        return birth.owner if birth is not None else owner
 
     def is_noted(self, thing: Any) -> bool:
         return not _is_async_generator(thing)  # a task's context always says who made it
@@ -69,6 +71,9 @@ class TaskProbe(Probe):
     def origin(self, thing: Any) -> Optional[str]:
         if _is_async_generator(thing):
             return str(origin.place_of(thing.ag_code, -1))
+        birth = origin.birth_of_task(thing)
+        if birth is not None:
+            return origin.origin_of(birth.stack)
         noted = getattr(thing.get_coro(), "cr_origin", None)
         if noted:
             return origin.origin_of_traceback(noted)
@@ -120,8 +125,12 @@ class TaskProbe(Probe):
         return self.names(thing)[0]
 
 
-def _references() -> Set[Any]:
-    """Return weak references to every task, and to the async generators of loops that do not run elsewhere."""
+def _identities() -> Set[Any]:
+    """Return an identity of every task, and of the async generators of loops that do not run elsewhere.
+
+    That is a weak reference where Python keeps one. From 3.14 it is the task: ten thousand references cost ten times
+    as much as asking for the tasks, and a baseline lasts no longer than its test, class or run.
+    """
     global _tasks
     if _tasks is None:
         _tasks = _compat.asyncio_tasks()
@@ -135,14 +144,19 @@ def _references() -> Set[Any]:
     found.update(weakref.ref(task) for task in list(eager))
     for reference in tuple(_loops):
         loop = reference()
-        if loop is None or loop.is_closed():
+        tasks = _tasks.all_tasks(loop) if _compat.TASKS_PER_LOOP and loop is not None else None
+        if loop is None or (not tasks and loop.is_closed()):
             _loops.discard(reference)
             continue
-        if _compat.TASKS_PER_LOOP:
-            found.update(map(weakref.ref, _tasks.all_tasks(loop)))
+        if tasks:
+            found |= tasks
         if not loop.is_running() or _runs_here(loop):
             found.update(map(weakref.ref, _compat.loop_async_generators(loop)))
     return found
+
+
+def _thing(identity: Any) -> Any:
+    return identity() if type(identity) is weakref.ref else identity
 
 
 _modules, _MODULE = sys.modules, "asyncio.tasks"
@@ -163,8 +177,8 @@ def _is_async_generator(thing: Any) -> bool:
 def _left_suspended(generators: Sequence[Any]) -> List[Any]:
     """Return the generators that no pending task is using: one in use is that task's affair."""
     in_use: Set[int] = set()
-    for reference in _references():
-        task = reference()
+    for identity in _identities():
+        task = _thing(identity)
         if task is not None and not _is_async_generator(task) and not task.done():
             for coroutine in _chain(task.get_coro()):
                 in_use.update(id(r) for r in gc.get_referents(coroutine, _frame(coroutine)))

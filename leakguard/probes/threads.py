@@ -89,7 +89,7 @@ class ThreadProbe(Probe):
             code = thing.frame.f_code
             module = thing.frame.f_globals.get("__name__", "?")
             return printable(code.co_name), (f"{module}.{_compat.qualname(code)}",)
-        return printable(thing.name), (class_name(thing), target_name(_compat.thread_target(thing)))
+        return _name(thing), (class_name(thing), target_name(_compat.thread_target(thing)))
 
     def origin(self, thing: Any) -> Optional[str]:
         birth = _birth(thing)
@@ -141,6 +141,13 @@ class ThreadProbe(Probe):
             return None
         self.mark([thing])
         return self.names(thing)[0]
+
+
+def _name(thread: Any) -> str:
+    try:
+        return printable(thread.name)
+    except Exception as error:  # a user's property may raise anything; the leak must not be lost for it
+        return f"<{class_name(thread)}: {type(error).__name__} in name>"
 
 
 def _state(thing: Any, idle: bool) -> str:
