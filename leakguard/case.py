@@ -25,7 +25,8 @@ _owner, _open, _hooks, _modules = origin.OWNER, origin.open_guards, origin.hooks
 class Plan:
     """What is checked of a test method, worked out once for as long as the guard around it is active."""
 
-    __slots__ = ("cls", "subject", "policy", "probes", "is_async", "snapshots", "looks")
+    # has_plain_run: whether unittest's own run() runs the tests, and so calls doCleanups() at their end
+    __slots__ = ("cls", "subject", "policy", "probes", "is_async", "has_plain_run", "snapshots", "looks")
 
     def __init__(self, cls: Any, method: str) -> None:
         self.cls = cls
@@ -34,15 +35,11 @@ class Plan:
         is_off = policy.action == "off" or (policy.scope == "key" and key_category(cls, function) is None)
         self.probes = () if is_off else probes_of(policy)
         self.snapshots = tuple(probe.snapshot for probe in self.probes)
-        self.looks = _looks(self.probes)
+        self.looks = tuple(probe.suspects for probe in self.probes)
         self.is_async = hasattr(cls, "addAsyncCleanup")
+        self.has_plain_run = cls.run is unittest.TestCase.run or cls.run.__module__ == "unittest.async_case"
         name = class_name(cls)
         self.subject = Subject(f"{name}.{method}", f"{method} ({name})") if cls.id is unittest.TestCase.id else None
-
-
-@functools.lru_cache(maxsize=None)
-def _looks(probes: Any) -> Any:
-    return tuple(probe.suspects for probe in probes)
 
 
 class TestGuard(Guard):
@@ -68,7 +65,7 @@ class TestGuard(Guard):
         if plan.is_async:
             _compat.set_in_test_context(test, _owner, self)
         clean = parent.clean if parent is not None else None
-        if clean is not None and clean[0] is plan.looks:
+        if clean is not None and clean[0] is plan.probes:
             parent.clean = None
             self._baselines = clean[1]
         else:
@@ -123,7 +120,7 @@ class TestGuard(Guard):
             return False
         parent = self.parent
         if parent is not None and parent.scope == "class" and not plan.is_async:
-            parent.clean = (plan.looks, self._baselines)
+            parent.clean = (plan.probes, self._baselines)
         return True
 
     def verdict(self) -> None:
@@ -199,7 +196,7 @@ def attach(test: Any, result: Any) -> Optional[TestGuard]:
         return None
     guard = test._leakguard_guard = TestGuard(test)
     guard.result = result
-    if _has_plain_run(type(test)):
+    if guard.plan.has_plain_run:
         test.doCleanups = functools.partial(_do_cleanups, guard, test.doCleanups)
     else:
         _compat.add_first_cleanup(test, guard.first_cleanup)
@@ -211,11 +208,6 @@ def _do_cleanups(guard: TestGuard, do_cleanups: Callable[[], Any]) -> Any:
     outcome = do_cleanups()
     guard.is_verified = True
     return outcome if guard.is_clean() else judge(guard, do_cleanups, sys._getframe(1), outcome)
-
-
-def _has_plain_run(cls: Any) -> bool:
-    """Whether unittest's own ``run()`` runs the tests of a class."""
-    return cls.run is unittest.TestCase.run or cls.run.__module__ == "unittest.async_case"
 
 
 def detach(test: Any, guard: TestGuard) -> None:

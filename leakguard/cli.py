@@ -112,7 +112,7 @@ def _run(rest: List[str], record: Record, reports: Sequence[str]) -> int:
         program = unittest.main(module=None, argv=["python -m leakguard", *rest], testRunner=runner, exit=False)
         result = program.result
     finally:
-        written = write_reports(reports, record, result)
+        written = write_reports(reports, record)
     if not result.wasSuccessful() or record.fails() or not written:
         return FAILED
     if result.testsRun == 0 and not result.skipped:
@@ -120,12 +120,12 @@ def _run(rest: List[str], record: Record, reports: Sequence[str]) -> int:
     return PASSED
 
 
-def write_reports(paths: Sequence[str], record: Record, result: Any) -> bool:
+def write_reports(paths: Sequence[str], record: Record) -> bool:
     """Write every report; one that cannot be written is said, and loses no other."""
     written = True
     for path in paths:
         try:
-            json_report.write(path, record.reports, result.testsRun if result is not None else 0)
+            json_report.write(path, record.reports, record.tests_run)
         except OSError as error:
             written = False
             sys.stderr.write(f"python -m leakguard: error: the report could not be written to {path}: {error}\n")

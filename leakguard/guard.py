@@ -51,7 +51,7 @@ class Guard:
     """The test's own loop, for as long as the verdict lets it turn."""
     leaks: Tuple[Leak, ...] = ()
     clean: Any = None
-    """The looks and the baselines of the test that has just ended clean: the next test of the class begins with them."""
+    """The probes and the baselines of the test that has just ended clean: the next test of the class begins with them."""
     parent: Any = None
     ident = 0
     _previous: Any = None
@@ -140,6 +140,12 @@ class Guard:
             else:
                 _owner.set(self.parent)
 
+    def close_all_within(self) -> None:
+        """Close the guards of courses that were cut short, by Ctrl-C or a broken suite: what they left is judged here."""
+        for guard in [*_open, *origin.wide_guards]:
+            if guard is not self and guard.is_within(self):
+                guard.close()
+
     # -- what a check asks ---------------------------------------------------------------------------
 
     def baselines(self) -> Iterable[Tuple[Probe, Any]]:
@@ -202,7 +208,12 @@ def probes_of(policy: Policy) -> Tuple[Probe, ...]:
     is_blind = "thread" in policy.kinds and _compat.gevent_owns_threading()
     if is_blind:
         _say_gevent()
-    return tuple(probe for probe in ALL if probe.kind in policy.kinds and not (is_blind and probe.kind == "thread"))
+    return _probes_of(policy.kinds, is_blind)
+
+
+@functools.lru_cache(maxsize=64)
+def _probes_of(kinds: Tuple[str, ...], is_blind: bool) -> Tuple[Probe, ...]:
+    return tuple(probe for probe in ALL if probe.kind in kinds and not (is_blind and probe.kind == "thread"))
 
 
 @functools.lru_cache(maxsize=None)

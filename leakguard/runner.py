@@ -91,6 +91,7 @@ class Record:
         self.reports: List[LeakReport] = []
         self.live: Tuple[Dict[str, int], Dict[str, int]] = ({}, {})
         self.rules: Tuple[Rule, ...] = ()
+        self.tests_run = 0
 
     def fails(self) -> bool:
         """Whether a leak counts that no test, class or module has failed for."""
@@ -131,6 +132,8 @@ class GuardedRunner(unittest.TextTestRunner):
             try:
                 hooks.remove()
                 record.live = (before, live_things())
+                record.tests_run = getattr(self._fixtures.result, "testsRun", 0)
+                guard.close_all_within()
                 guard.verify()
             finally:
                 guard.close()
