@@ -1,6 +1,7 @@
 """Run an inner test that is meant to leak, out of sight of the guard that may be around the outer one."""
 
 import contextlib
+import inspect
 import io
 import linecache
 import logging
@@ -88,10 +89,15 @@ def listening():
         outcome.warned += [str(w.message) for w in caught if str(w.message).startswith("leakguard")]
 
 
+def _method(function):
+    """A function that a class binds, of one that is bound to an outer test already."""
+    return (lambda test: function(test)) if inspect.ismethod(function) else function
+
+
 def inner_class(*functions, base=None, grace=QUICK, **attributes):
     """A guarded class ``inner.Inner`` whose test methods are `functions`: async if the base is, sync by default."""
     base = LeakGuardTestCase if base is None else base
-    methods = {f"test_{number}": function for number, function in enumerate(functions)}
+    methods = {f"test_{number}": _method(function) for number, function in enumerate(functions)}
     return type("Inner", (base,), {"__module__": "inner", "leak_grace": grace, **methods, **attributes})
 
 

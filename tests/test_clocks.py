@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import importlib.util
 import time
 import unittest
 from unittest import mock
@@ -84,11 +85,13 @@ class ClockTests(unittest.TestCase):
 class FreezegunTests(ClockTests):
     """freezegun replaces the clock in every module that has the name."""
 
-    def freeze(self):
-        try:
-            import freezegun
-        except ImportError:
+    def setUp(self):
+        if not importlib.util.find_spec("freezegun"):
             self.skipTest("freezegun is not installed")
+
+    def freeze(self):
+        import freezegun
+
         frozen = freezegun.freeze_time("2001-02-03")
         frozen.start()
         self.addCleanup(frozen.stop)
@@ -97,11 +100,13 @@ class FreezegunTests(ClockTests):
 class TimeMachineTests(ClockTests):
     """time-machine changes the functions of `time` in C: up to its version 2 the monotonic clock too."""
 
-    def freeze(self):
-        try:
-            import time_machine
-        except ImportError:
+    def setUp(self):
+        if not importlib.util.find_spec("time_machine"):
             self.skipTest("time-machine is not installed")
+
+    def freeze(self):
+        import time_machine
+
         traveller = time_machine.travel(datetime.datetime(2001, 2, 3, tzinfo=datetime.timezone.utc), tick=False)
         traveller.start()
         self.addCleanup(traveller.stop)

@@ -11,16 +11,26 @@ from tests.doubles import JOIN_SECONDS, BlockedTask
 from tests.guarded import PATIENT, listening, place, run_inner, run_inner_async, while_waiting
 from tests.planting import run_planted
 
+kept = []
+"""What holds pending tasks: asyncio itself does not, so that a collection may take them at any time."""
+
+
+def new_event():
+    """An event that is kept, and with it the tasks that wait for it."""
+    kept.append(asyncio.Event())
+    return kept[-1]
+
+
 async def blocked_body():
     """Wait for ever."""
-    await asyncio.Event().wait()  # waits
+    await new_event().wait()  # waits
 
 
 async def stubborn_body(swallows, seen):
     """Swallow a number of cancellations."""
     while True:
         try:
-            await asyncio.Event().wait()
+            await new_event().wait()
         except asyncio.CancelledError:
             seen.append(1)
             if len(seen) > swallows:
@@ -64,6 +74,9 @@ class OwnLoopTests(unittest.TestCase):
     """Tasks on the loop of the test."""
 
     maxDiff = None
+
+    def setUp(self):
+        self.addCleanup(kept.clear)
 
     def test_leak(self):
         """A task that is pending when its test ends fails it, with its line and where it is suspended."""
@@ -256,8 +269,6 @@ class OwnLoopTests(unittest.TestCase):
 
     def test_async_generators(self):
         """A generator left suspended is a leak, one that was closed or run through is none."""
-        kept = []
-
         async def leaves(test):
             kept.append(numbers())
             await kept[-1].__anext__()
@@ -272,14 +283,13 @@ class OwnLoopTests(unittest.TestCase):
         leak = outcome.leaks[0]
         self.assertEqual((leak.owner, leak.hint), ("inner.Inner.test_0", "aclose() it, or iterate it inside contextlib.aclosing()"))
         self.assertEqual(leak.place, place(numbers, "yields"))
-        kept.clear()
 
     def test_generator_of_a_leaked_task(self):
         """A generator that a leaked task iterates is reported once, as the task."""
 
         async def blocks():
             yield 1
-            await asyncio.Event().wait()
+            await new_event().wait()
 
         async def iterate():
             async for _ in blocks():
@@ -287,7 +297,7 @@ class OwnLoopTests(unittest.TestCase):
 
         async def iterate_and_wait():
             async for _ in numbers():
-                await asyncio.Event().wait()
+                await new_event().wait()
 
         for body in (iterate, iterate_and_wait):
 
@@ -302,11 +312,9 @@ class OwnLoopTests(unittest.TestCase):
     def test_a_thousand(self):
         """A thousand leaked tasks of one line are one entry."""
 
-        kept = []  # a pending task that nobody refers to may be collected
-
         async def leaks(test):
             for number in range(1000):
-                kept.append(asyncio.create_task(blocked_body(), name=f"ping-{number}"))  # creates
+                asyncio.create_task(blocked_body(), name=f"ping-{number}")  # creates
 
         outcome = run_inner_async(leaks)
         self.assertEqual(
@@ -324,7 +332,7 @@ class OwnLoopTests(unittest.TestCase):
 
         async def exits():
             try:
-                await asyncio.Event().wait()
+                await new_event().wait()
             finally:
                 sys.exit(3)
 
@@ -364,6 +372,9 @@ class OwnLoopTests(unittest.TestCase):
 class OtherLoopTests(unittest.TestCase):
     """Tasks on loops that are not the test's."""
 
+    def setUp(self):
+        self.addCleanup(kept.clear)
+
     def test_loop_of_a_thread(self):
         """Work that a test leaves on a loop of another thread is its leak; the loop's own thread is the fixture's."""
         background = LoopThread(self)
@@ -373,7 +384,7 @@ class OtherLoopTests(unittest.TestCase):
 
             async def body():
                 started.set()
-                await asyncio.Event().wait()
+                await new_event().wait()
 
             background.submit(body())
             started.wait(JOIN_SECONDS)
@@ -472,6 +483,7 @@ class UvloopTests(unittest.TestCase):
             import uvloop
         except ImportError:
             self.skipTest("uvloop is not installed")
+        self.addCleanup(kept.clear)
         self.uvloop = uvloop
 
     def test_loop_left_open(self):

@@ -1,0 +1,152 @@
+"""Event loops that a test makes, replaces, closes or leaves."""
+
+import asyncio
+import sys
+import threading
+import unittest
+
+from leakguard import LeakGuardAsyncTestCase
+from tests.doubles import JOIN_SECONDS
+from tests.guarded import run_inner, run_inner_async
+
+
+async def wait_for_ever():
+    """Wait on a future that its loop keeps."""
+    await asyncio.get_running_loop().create_future()
+
+
+class LoopTests(unittest.TestCase):
+    """Loops of sync tests and of async ones."""
+
+    def test_closed_with_a_task(self):
+        """A pending task of a loop that was closed can run no more: it is reported once, and does not stop the run."""
+        kept = []
+
+        def leaks(test):
+            loop = asyncio.new_event_loop()
+            loop.set_exception_handler(lambda loop, context: None)
+            kept.append(loop.create_task(wait_for_ever(), name="x"))
+            loop.run_until_complete(asyncio.sleep(0))
+            loop.close()
+
+        outcome = run_inner(leaks, lambda test: None)
+        self.assertEqual([(leak.name, leak.owner) for leak in outcome.leaks][:1], [("x", "inner.Inner.test_0")][:len(outcome.leaks)])
+        self.assertEqual((outcome.testsRun, len(outcome.errors)), (2, 0))
+        kept[0]._log_destroy_pending = False
+        kept.clear()
+
+    def test_own_loop_closed_by_the_test(self):
+        """Where a cleanup closes the test's own loop, the check still looks at threads."""
+
+        def closes(test):
+            loop = asyncio.new_event_loop()
+            test.addCleanup(loop.close)
+            loop.run_until_complete(asyncio.sleep(0))
+
+        self.assertEqual(run_inner(closes).leaks, [])
+
+    def test_done_tasks(self):
+        """Done tasks of a loop that stays open are no leak, however many."""
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        kept = []
+
+        async def many():
+            kept.extend(asyncio.ensure_future(asyncio.sleep(0)) for _ in range(50))
+            await asyncio.gather(*kept)
+
+        self.assertEqual(run_inner(lambda test: loop.run_until_complete(many())).leaks, [])
+
+    def test_loop_class_of_ones_own(self):
+        """The tasks of a loop of the user's own class are seen."""
+
+        class OwnLoop(asyncio.SelectorEventLoop):
+            pass
+
+        loop = OwnLoop()
+        self.addCleanup(loop.close)
+
+        def leaks(test):
+            loop.create_task(wait_for_ever(), name="x")
+            loop.run_until_complete(asyncio.sleep(0))
+
+        self.assertEqual(run_inner(leaks, lambda test: None).named(), [("task", "x", "pending")])
+
+    @unittest.skipIf(sys.version_info >= (3, 14), "policies are deprecated from 3.14")
+    def test_policy(self):
+        """Under an event loop policy of the user's own, async tests run on its loop and are guarded."""
+        made = []
+
+        class Policy(asyncio.DefaultEventLoopPolicy):
+            def new_event_loop(self):
+                made.append(super().new_event_loop())
+                return made[-1]
+
+        async def leaks(test):
+            asyncio.create_task(wait_for_ever(), name="x")
+            test.assertIn(asyncio.get_running_loop(), made)
+            await asyncio.sleep(0)
+
+        before = asyncio.get_event_loop_policy()
+        asyncio.set_event_loop_policy(Policy())
+        try:
+            outcome = run_inner_async(leaks)
+        finally:
+            asyncio.set_event_loop_policy(None)
+            del before
+        self.assertEqual((outcome.named(), outcome.counts()), ([("task", "x", "pending")], (1, 0)))
+
+    def test_generator_on_a_loop_left_open(self):
+        """An async generator left suspended on an open loop is a leak of the test that began it."""
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        self.addCleanup(lambda: loop.run_until_complete(loop.shutdown_asyncgens()))
+        kept = []
+
+        async def numbers():
+            yield 1
+
+        async def begin():
+            kept.append(numbers())
+            await kept[0].__anext__()
+
+        outcome = run_inner(lambda test: loop.run_until_complete(begin()), lambda test: None)
+        self.assertEqual([(leak.state, leak.owner) for leak in outcome.leaks], [("suspended async generator", "inner.Inner.test_0")])
+
+    def test_loop_thread_and_its_task(self):
+        """A loop left running in a thread, with a task on it, is two leaks of one test."""
+        loops = []
+
+        def leaks(test):
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=loop.run_forever, name="loop", daemon=True)
+            self.addCleanup(loop.close)
+            self.addCleanup(thread.join, JOIN_SECONDS)
+            self.addCleanup(loop.call_soon_threadsafe, loop.stop)
+            thread.start()
+            started = threading.Event()
+
+            async def body():
+                started.set()
+                await wait_for_ever()
+
+            loops.append(asyncio.run_coroutine_threadsafe(body(), loop))
+            started.wait(JOIN_SECONDS)
+
+        outcome = run_inner(leaks, lambda test: None)
+        self.assertEqual(sorted(leak.kind for leak in outcome.leaks), ["task", "thread"])
+        self.assertEqual({leak.owner for leak in outcome.leaks}, {"inner.Inner.test_0"})
+        loops.clear()
+
+    def test_subclass_of_the_async_case(self):
+        """Tests of a class that has both sync and async methods are guarded alike."""
+
+        async def asynchronous(test):
+            await asyncio.sleep(0)
+
+        outcome = run_inner(lambda test: None, asynchronous, base=LeakGuardAsyncTestCase)
+        self.assertEqual((outcome.testsRun, outcome.leaks, outcome.counts()), (2, [], (0, 0)))
+
+
+if __name__ == "__main__":
+    unittest.main()
