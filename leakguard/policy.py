@@ -7,6 +7,7 @@ line, environment, default. Ignore rules add up instead. ``LEAKGUARD_ACTION=off`
 from __future__ import annotations
 
 import os
+import warnings
 import sys
 from dataclasses import dataclass, fields, replace
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
