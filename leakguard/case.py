@@ -69,11 +69,14 @@ class TestGuard(Guard):
             parent.clean = None
             self._baselines = clean[1]
         else:
-            self._baselines = [snapshot() for snapshot in plan.snapshots]
+            try:
+                self._baselines = [snapshot() for snapshot in plan.snapshots]
+            except Exception:  # a probe that breaks is named by the careful way
+                self._baselines = self.take_baselines()
 
     def _begin_carefully(self, cls: Any, method: str) -> Plan:
         """Begin the first run of a method, a test with nobody around it, or one that is not alone."""
-        plan = Plan(cls, method)
+        plan = self.plan = Plan(cls, method)
         self._previous = self.parent
         self.ident = get_ident()
         self.parent = parent = self._previous or origin.current_owner()

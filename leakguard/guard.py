@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
 
 from leakguard import _compat, origin
 from leakguard.check import Check, Steps, log, warn
-from leakguard.model import Leak, LeakError
+from leakguard.model import Leak, LeakError, printable
 from leakguard.policy import Policy, check_options, resolve
 from leakguard.probes import ALL
 from leakguard.probes.protocol import Probe
@@ -75,7 +75,23 @@ class Guard:
             origin.wide_guards.add(self)
         _owner.set(self)
         self.state = ACTIVE
-        self._baselines = [probe.snapshot() for probe in self.probes]
+        self._baselines = self.take_baselines()
+
+    def take_baselines(self) -> Sequence[Any]:
+        """Take every baseline; a probe that breaks leaves none, says so, and costs the test nothing else."""
+        baselines = []
+        for probe in self.probes:
+            try:
+                baselines.append(probe.snapshot())
+            except Exception as error:  # any: it is a bug of ours or of the platform's, not of the test
+                self._say_broken(probe, error)
+                baselines.append(None)
+        return baselines
+
+    def _say_broken(self, probe: Probe, error: Exception) -> None:
+        what = f"{type(error).__name__}: {printable(error)}"
+        title = self.subject.title
+        warn(f"leakguard: the {probe.kind} probe broke ({what}): {title} was not fully checked for that kind")
 
     def widen(self) -> None:
         """Hold the hooks, and look anew at what probes remember."""
@@ -96,7 +112,10 @@ class Guard:
     def refresh(self) -> None:
         """Let the probes look anew at what they remember from test to test: a fixture may have run since."""
         for probe in ALL:
-            probe.refresh()
+            try:
+                probe.refresh()
+            except Exception as error:  # the same as for a baseline
+                self._say_broken(probe, error)
 
     def is_clean(self) -> bool:
         """Whether nothing at all is new: no wait, no stack, no collection."""
