@@ -50,6 +50,12 @@ raw_thread_count: Callable[[], int] = _thread._count
 DummyThread: type = threading._DummyThread
 """The class of entries for threads that Python did not start (3.9 to 3.15)."""
 
+
+def is_dummy(thread: Any) -> bool:
+    """Whether this is the entry of a thread that Python did not start."""
+    return isinstance(thread, DummyThread)
+
+
 join_thread: Callable[..., None] = threading.Thread.join
 """The plain join: a subclass may override it to stop the thread, and so hide the leak."""
 

@@ -386,7 +386,9 @@ USER, LIBRARY, STDLIB, OWN = range(4)
 @functools.lru_cache(maxsize=4096)
 def rank(filename: str) -> int:
     """Whose code a file is: the user's, an installed package's, the standard library's, or our own."""
-    if filename.startswith(_OWN) and filename != _PLANTS:
+    if filename == _PLANTS:
+        return USER
+    if filename.startswith(_OWN):
         return OWN
     if any(part in filename for part in _PACKAGES):
         return LIBRARY

@@ -513,7 +513,7 @@ class UvloopTests(unittest.TestCase):
         async def is_clean(test):
             pass
 
-        outcome = run_inner_async(leaks, is_clean, loop_factory=self.uvloop.new_event_loop)
+        outcome = run_inner_async(leaks, is_clean, loop_factory=staticmethod(self.uvloop.new_event_loop))
         self.assertEqual([(leak.name, leak.owner) for leak in outcome.leaks], [("x", "inner.Inner.test_0")])
 
 

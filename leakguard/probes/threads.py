@@ -198,7 +198,7 @@ def _forget_dead(known: Dict[int, Any]) -> Dict[int, Any]:
     Up to 3.12 `threading` keeps their entry for ever, and gives it to the next foreign thread with the same ident.
     """
     for ident, thread in list(known.items()):
-        if isinstance(thread, _compat.DummyThread) and not _compat.is_thread_alive(thread):
+        if _compat.is_dummy(thread) and not _compat.is_thread_alive(thread):
             del known[ident]
             thread.__dict__.pop(_REPORTED, None)
     return known
