@@ -1,6 +1,5 @@
 """The private names of the standard library that the package uses, and monkey patching of it."""
 
-import _thread
 import asyncio
 import concurrent.futures
 import importlib.util
@@ -41,7 +40,8 @@ class ThreadingTests(unittest.TestCase):
         """The live table has every thread that is enumerated, by its ident."""
         thread = BlockedThread().start_in(self)
         self.assertIs(_compat.live_threads[thread.ident], thread)
-        self.assertEqual(set(threading.enumerate()), {*_compat.live_threads.values(), *_compat.starting_threads.values()})
+        known = {*_compat.live_threads.values(), *_compat.starting_threads.values()}
+        self.assertEqual(set(threading.enumerate()), known)
 
     def test_count(self):
         """The count of started threads grows by one with a thread."""

@@ -1,7 +1,6 @@
 """What a hostile test does to the guard: its own outcome stays, the leak is found, the run goes on."""
 
 import asyncio
-import io
 import logging
 import os
 import shutil
@@ -13,19 +12,9 @@ import unittest
 import warnings
 from unittest import mock
 
-from leakguard import LeakGuardTestCase, origin
-from leakguard.probes import processes
+from leakguard import origin
 from tests.doubles import JOIN_SECONDS, BlockedThread
-from tests.guarded import (
-    PATIENT,
-    inner_class,
-    listening,
-    place,
-    probe_of,
-    run_inner,
-    run_inner_async,
-    while_waiting,
-)
+from tests.guarded import PATIENT, probe_of, run_inner, run_inner_async, while_waiting
 from tests.planting import run_planted
 
 
@@ -258,7 +247,8 @@ class SurroundingsTests(unittest.TestCase):
 
     def assert_found(self, outcome, counts=(1, 0)):
         """The leak is found and the run went on."""
-        self.assertEqual((outcome.named(), outcome.counts()), ([("thread", "x", "daemon, alive")], counts), outcome.errors)
+        self.assertEqual(outcome.counts(), counts, outcome.errors)
+        self.assertEqual(outcome.named(), [("thread", "x", "daemon, alive")])
 
     def test_low_recursion_limit(self):
         """A recursion limit that the test left low does not stop the check, and is left as it was."""
@@ -357,7 +347,7 @@ class SurroundingsTests(unittest.TestCase):
         self.assertEqual((outcome.leaks, outcome.counts()), ([], (0, 0)))
 
     def test_sys_exit_in_a_test(self):
-        """A test that calls sys.exit() is in error as it is without a guard; its leak is on record, the next test runs."""
+        """A test that calls sys.exit() is in error as without a guard; its leak is on record, the next test runs."""
 
         def exits(test):
             self.leak(test)

@@ -229,7 +229,8 @@ class OwnLoopTests(unittest.TestCase):
             await asyncio.sleep(0)
 
         (leak,) = run_inner_async(leaks).leaks
-        self.assertEqual((leak.origin, leak.aliases[0]), (place(leaks, "creates"), "tests.test_tasks." + OwnTask.__qualname__))
+        self.assertEqual(leak.origin, place(leaks, "creates"))
+        self.assertEqual(leak.aliases[0], f"tests.test_tasks.{OwnTask.__qualname__}")
         made.clear()
 
     @unittest.skipUnless(sys.version_info >= (3, 12), "eager tasks are of 3.12")
@@ -281,7 +282,8 @@ class OwnLoopTests(unittest.TestCase):
         outcome = run_inner_async(leaves, closes)
         self.assertEqual(outcome.named(), [("task", "numbers", "suspended async generator")])
         leak = outcome.leaks[0]
-        self.assertEqual((leak.owner, leak.hint), ("inner.Inner.test_0", "aclose() it, or iterate it inside contextlib.aclosing()"))
+        self.assertEqual(leak.owner, "inner.Inner.test_0")
+        self.assertEqual(leak.hint, "aclose() it, or iterate it inside contextlib.aclosing()")
         self.assertEqual(leak.place, place(numbers, "yields"))
 
     def test_generator_of_a_leaked_task(self):

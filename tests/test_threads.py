@@ -14,7 +14,7 @@ from unittest import mock
 
 from leakguard import LeakError, LeakGuard, origin
 from tests.doubles import JOIN_SECONDS, BlockedThread
-from tests.guarded import PATIENT, QUICK, place, run_inner, run_inner_async, while_waiting
+from tests.guarded import PATIENT, QUICK, listening, place, run_inner, run_inner_async, while_waiting
 
 
 class ReleasedThread(threading.Thread):
@@ -192,7 +192,8 @@ class ThreadTests(unittest.TestCase):
             thread.start()
 
         rules = ("thread:reader-*", "thread:tests.doubles.BlockedThread", "thread:*@tests/doubles.py")
-        for function, rule in [(leaks, rule) for rule in rules] + [(leaks_target, "thread:tests.test_threads.wait_for")]:
+        pairs = [(leaks, rule) for rule in rules] + [(leaks_target, "thread:tests.test_threads.wait_for")]
+        for function, rule in pairs:
             with self.subTest(rule=rule):
                 outcome = run_inner(function, leak_ignore={rule: "shared"})
                 self.assertEqual((outcome.leaks, outcome.counts()), ([], (0, 0)))
@@ -520,14 +521,16 @@ class RawThreadTests(unittest.TestCase):
 
     def test_ends_in_time(self):
         """A raw thread that ends within the grace is no leak."""
-        for start in (_thread.start_new_thread, start_unseen):
+        for is_seen in (True, False):
             raws = []
 
             def just_ends(test):
                 raws.append(RawThread(self))
+                start = _thread.start_new_thread if is_seen else start_unseen
                 start(raws[0].raw_body, ())
+                raws[0].is_blocked.wait(JOIN_SECONDS)  # one that no hook saw can only be seen once it runs
 
-            with self.subTest(start=start), while_waiting("thread", lambda: raws[0].end()):
+            with self.subTest(is_seen=is_seen), while_waiting("thread", lambda: raws[0].end()):
                 self.assertEqual(run_inner(just_ends, grace=PATIENT).leaks, [])
 
     def test_not_yet_running(self):
@@ -762,7 +765,7 @@ class BlockTests(unittest.TestCase):
 
     def test_leak(self):
         """A thread that outlives the block is a LeakError."""
-        with self.assertRaises(LeakError) as caught:
+        with listening(), self.assertRaises(LeakError) as caught:
             with LeakGuard(grace=QUICK):
                 BlockedThread(name="x").start_in(self)
         self.assertEqual([leak.name for leak in caught.exception.leaks], ["x"])

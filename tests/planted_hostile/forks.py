@@ -37,5 +37,6 @@ check.listeners.append(reports.append)
 result = unittest.TestResult()
 unittest.defaultTestLoader.loadTestsFromTestCase(ForkTests).run(result)
 who = "child" if in_child else "parent"
-print(f"{who}: {result.testsRun} tests, {len(result.failures) + len(result.errors)} bad, {len(reports)} reports", flush=True)
-sys.stderr.write("".join(text for _, text in result.failures + result.errors))
+bad = result.failures + result.errors
+print(f"{who}: {result.testsRun} tests, {len(bad)} bad, {len(reports)} reports", flush=True)
+sys.stderr.write("".join(text for _, text in bad))
