@@ -160,8 +160,10 @@ def task_context(task: Any) -> Any:
     if get_context is not None:
         return get_context()
     context = getattr(task, "_context", None)
-    if context is not None:
-        return context
+    return context if context is not None else _context_among_referents(task)
+
+
+def _context_among_referents(task: Any) -> Any:  # pragma: no cover - Python 3.9 to 3.11, run there
     import contextvars
     import gc
 
@@ -260,7 +262,7 @@ def set_in_test_context(test: Any, variable: Any, value: Any) -> None:
     its context exists already if the loop does.
     """
     context = getattr(test, "_asyncioTestContext", None)
-    if context is None:
+    if context is None:  # pragma: no cover - Python 3.9 and 3.10, run there
         task = getattr(test, "_asyncioCallsTask", None)
         if task is None or task.done():
             return
@@ -304,7 +306,7 @@ def has_failed(test: Any, result: Any) -> bool:
     """
     outcome = getattr(test, "_outcome", None)
     errors = getattr(outcome, "errors", None)
-    if errors is not None:
+    if errors is not None:  # pragma: no cover - Python 3.9 and 3.10, run there
         return any(exc_info is not None for _, exc_info in errors)
     result = getattr(outcome, "result", None) or result
     entries = [*(getattr(result, "failures", None) or ()), *(getattr(result, "errors", None) or ())]
@@ -317,17 +319,17 @@ def has_failed(test: Any, result: Any) -> bool:
 def exempt_own_task(test: Any, settled: Any) -> None:
     """Add the one task that runs all of an async test on 3.9 and 3.10 to a set; later versions have none."""
     task = getattr(test, "_asyncioCallsTask", None)
-    if task is not None:
+    if task is not None:  # pragma: no cover - Python 3.9 and 3.10, run there
         settled.add(task)
 
 
 def make_plain_runner(test: Any, runner_class: Any) -> Any:
-    """Return an ``asyncio.Runner`` like the one an async test makes for itself, but without debug mode (3.11 to 3.15)."""
+    """Return an ``asyncio.Runner`` like the one an async test makes, but without debug mode (3.11 to 3.15)."""
     factory = getattr(test, "loop_factory", None)
     return runner_class(debug=False, **({"loop_factory": factory} if factory else {}))
 
 
-def set_up_plain_loop(test: Any, asyncio: Any) -> None:
+def set_up_plain_loop(test: Any, asyncio: Any) -> None:  # pragma: no cover - Python 3.9 and 3.10, run there
     """Give an async test the loop and the task that it runs in, without debug mode (3.9 and 3.10).
 
     unittest's own set-up switches debug mode on before it starts that task, and that start is half of the cost.
@@ -411,22 +413,22 @@ class SuiteHooks:
 def spawn_points() -> Iterator[Tuple[Any, str]]:
     """Yield (module, name) of every function that makes a child process and returns its pid.
 
-    ``subprocess`` and ``multiprocessing`` end in ``_posixsubprocess.fork_exec`` (from 3.11 ``subprocess`` has it under a
-    name of its own), ``os.posix_spawn`` or ``os.fork``; on Windows in ``_winapi.CreateProcess``.
+    ``subprocess`` and ``multiprocessing`` end in ``_posixsubprocess.fork_exec`` (from 3.11 ``subprocess`` has it under
+    a name of its own), ``os.posix_spawn`` or ``os.fork``; on Windows in ``_winapi.CreateProcess``.
     """
     for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp"):
         if hasattr(os, name):
             yield os, name
     try:
         import _posixsubprocess
-    except ImportError:
+    except ImportError:  # pragma: no cover - Windows
         pass
     else:
         yield _posixsubprocess, "fork_exec"
     if hasattr(sys.modules.get("subprocess"), "_fork_exec"):
         yield sys.modules["subprocess"], "_fork_exec"
     winapi = sys.modules.get("_winapi")
-    if winapi is not None:
+    if winapi is not None:  # pragma: no cover - Windows
         yield winapi, "CreateProcess"
 
 
@@ -463,6 +465,10 @@ def is_child_running(pid: int) -> bool:
             return bool(_winapi.WaitForSingleObject(handle, 0) == 0x102)  # WAIT_TIMEOUT
         finally:
             _winapi.CloseHandle(handle)
+    return _is_running_by_ps(pid)
+
+
+def _is_running_by_ps(pid: int) -> bool:  # pragma: no cover - macOS before Python 3.13
     import subprocess
 
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], stdout=subprocess.PIPE, check=False).stdout.strip()
@@ -518,6 +524,10 @@ def line_of(code: Any, instruction: int) -> int:
             if start <= instruction < end and line is not None:
                 return int(line)
         return int(code.co_firstlineno)
+    return _line_in_table(code, instruction)
+
+
+def _line_in_table(code: Any, instruction: int) -> int:  # pragma: no cover - Python 3.9, run there
     import dis
 
     line = code.co_firstlineno

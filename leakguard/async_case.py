@@ -41,7 +41,7 @@ class LeakGuardAsyncTestCase(LeakGuardMixin, unittest.IsolatedAsyncioTestCase):
             finally:
                 self._leakguard_end()
 
-    else:
+    else:  # pragma: no cover - Python 3.9 and 3.10, run there
 
         def _setupAsyncioLoop(self) -> None:
             self._leakguard_begin()

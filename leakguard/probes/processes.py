@@ -140,7 +140,7 @@ _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 def _send(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
+    except (ProcessLookupError, PermissionError):  # pragma: no cover - a race
         pass  # it has ended by itself, or has become another user's
 
 
@@ -158,7 +158,7 @@ def _reap(pid: int) -> None:
             popen.poll()
         else:
             popen.is_alive()
-    except (OSError, ValueError, AssertionError):
+    except (OSError, ValueError, AssertionError):  # pragma: no cover - a race
         pass  # somebody else has waited for it, or closed the object, in the meantime
 
 
@@ -185,7 +185,7 @@ def _children() -> Dict[int, int]:
     try:
         for task in os.listdir("/proc/self/task"):
             pids.update(_listed_children(task))
-    except OSError:
+    except OSError:  # pragma: no cover - macOS and Windows
         pass  # no /proc on this platform
     return {pid: _start_time(pid) for pid in sorted(pids)}
 
@@ -194,7 +194,7 @@ def _listed_children(task: str) -> List[int]:
     try:
         with open(f"/proc/self/task/{task}/children", "rb") as file:
             return [int(word) for word in file.read().split()]
-    except OSError:
+    except OSError:  # pragma: no cover - a race
         return []  # that thread has ended since, or the kernel does not list children
 
 
@@ -203,7 +203,7 @@ def _start_time(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return int(file.read().rpartition(b")")[2].split()[19])
-    except (OSError, IndexError, ValueError):
+    except (OSError, IndexError, ValueError):  # pragma: no cover - a race, or no /proc
         return 0
 
 
@@ -211,5 +211,5 @@ def _command_line(pid: int) -> str:
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return file.read(4096).replace(b"\0", b" ").decode("utf-8", "replace").strip()
-    except OSError:
+    except OSError:  # pragma: no cover - a race, or no /proc
         return ""
