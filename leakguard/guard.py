@@ -51,7 +51,7 @@ class Guard:
     """The test's own loop, for as long as the verdict lets it turn."""
     leaks: Tuple[Leak, ...] = ()
     clean: Any = None
-    """The probes and the baselines of the test that has just ended clean: the next test of the class begins with them."""
+    """Probes and baselines of the test that has just ended clean: the next test of the class begins with them."""
     parent: Any = None
     ident = 0
     _previous: Any = None
@@ -61,7 +61,7 @@ class Guard:
         self.scope, self.subject, self.policy = scope, subject, policy
         self.probes = probes_of(policy) if policy.action != "off" else ()
         self.plans: Dict[Any, Any] = {}
-        """What is checked of the tests in its course, by class and method: options are read anew for each wide guard."""
+        """What is checked of the tests in its course, by method: options are read anew for each wide guard."""
 
     def begin(self) -> None:
         """Take the baseline, and own from now on what this thread and its contexts create."""
@@ -160,7 +160,7 @@ class Guard:
                 _owner.set(self.parent)
 
     def close_all_within(self) -> None:
-        """Close the guards of courses that were cut short, by Ctrl-C or a broken suite: what they left is judged here."""
+        """Close the guards of courses that were cut short, by Ctrl-C or a broken suite: this one judges them."""
         for guard in [*_open, *origin.wide_guards]:
             if guard is not self and guard.is_within(self):
                 guard.close()

@@ -22,7 +22,7 @@ _POLL = 0.002
 
 
 class Baseline:
-    """The threads that were alive: known ones, and raw ones by their outermost frame, which is held, so never reused."""
+    """The threads that were alive: known ones, and raw ones by their outermost frame, held so that it is not reused."""
 
     __slots__ = ("known", "raw")
 
