@@ -498,9 +498,10 @@ def forkserver_children() -> "set[int]":
     return {popen.pid for popen in popens if popen.sentinel not in ended}
 
 
-def process_class() -> Any:
-    """The class of multiprocessing's processes, None while nobody has imported it (3.9 to 3.15)."""
-    return getattr(sys.modules.get("multiprocessing.process"), "BaseProcess", None)
+def process_classes() -> List[Any]:
+    """The class of multiprocessing's processes, in a list: empty while nobody has imported it (3.9 to 3.15)."""
+    cls = getattr(sys.modules.get("multiprocessing.process"), "BaseProcess", None)
+    return [cls] if cls is not None else []
 
 
 def known_child_objects() -> Iterator[Tuple[int, Any]]:

@@ -8,7 +8,7 @@ import unittest
 from _thread import get_ident
 from typing import Any, Callable, Dict, Optional
 
-from leakguard import _compat, guard, origin
+from leakguard import _compat, guard, hooks, origin
 from leakguard.check import warn
 from leakguard.guard import ACTIVE, CLOSED, Guard, Subject, probes_of
 from leakguard.model import LeakError
@@ -19,7 +19,7 @@ __unittest = True
 _RUN: Any = unittest.TestCase.run.__code__
 _CLEANUPS: Any = unittest.TestCase.doCleanups.__code__
 
-_owner, _open, _hooks, _modules = origin.OWNER, origin.open_guards, origin.hooks, sys.modules
+_owner, _open, _hooks, _modules = origin.OWNER, origin.open_guards, hooks.hooks, sys.modules
 
 
 class Plan:
@@ -113,7 +113,7 @@ class TestGuard(Guard):
                 origin.note_loop(loop)
                 _compat.exempt_own_task(self.test, origin.settled_tasks)
             origin.forks[0] = True
-        if not _hooks.knows_loops and "asyncio.base_events" in _modules:
+        if len(_modules) != _hooks.module_count:
             _hooks.update()
         try:
             for look, baseline in zip(plan.looks, self._baselines):

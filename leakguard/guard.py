@@ -12,7 +12,7 @@ from _thread import get_ident
 from inspect import iscoroutinefunction
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple
 
-from leakguard import _compat, origin
+from leakguard import _compat, hooks, origin
 from leakguard.check import Check, Steps, log, warn
 from leakguard.model import Leak, LeakError, printable
 from leakguard.policy import Policy, check_options, resolve
@@ -23,7 +23,7 @@ __unittest = True
 
 NEW, ACTIVE, CLOSED = range(3)
 
-_owner, _open, _hooks = origin.OWNER, origin.open_guards, origin.hooks
+_owner, _open, _hooks = origin.OWNER, origin.open_guards, hooks.hooks
 
 
 class Subject(NamedTuple):
@@ -119,8 +119,7 @@ class Guard:
 
     def is_clean(self) -> bool:
         """Whether nothing at all is new: no wait, no stack, no collection."""
-        if not _hooks.knows_loops and "asyncio.base_events" in sys.modules:
-            _hooks.update()
+        _hooks.update()
         try:
             for probe, baseline in zip(self.probes, self._baselines):
                 if probe.suspects(baseline):

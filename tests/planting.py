@@ -1,8 +1,9 @@
-"""Run planted files, which are meant to misbehave, in a process of their own."""
+"""Run planted files and scripts, which are meant to misbehave, in a process of their own."""
 
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 PLANTED = Path(__file__).parent / "planted_hostile"
@@ -25,3 +26,10 @@ def run_planted(name, *arguments, options=()):
         universal_newlines=True,
     )
     return done.stdout, done.stderr, done.returncode
+
+
+def run_fresh(script):
+    """Run a script in an interpreter of its own, return what it printed."""
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    output, text = subprocess.PIPE, {"universal_newlines": True}
+    return subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False, **text).stdout

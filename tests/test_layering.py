@@ -17,13 +17,14 @@ MAY_IMPORT = {
     "_compat": (),
     "ignore": ("model", "_compat"),
     "origin": ("model", "_compat"),
+    "hooks": ("origin", "_compat"),
     "policy": ("ignore",),
     "probes": ("model", "origin", "_compat", "probes.protocol"),
     "report": ("model",),
     "exit": ("_compat", "origin", "probes"),
     "check": ("_compat", "origin", "ignore", "model", "probes", "report.text", "exit"),
-    "guard": ("check", "origin", "policy", "probes", "model", "_compat"),
-    "case": ("guard", "check", "origin", "policy", "model", "_compat"),
+    "guard": ("check", "hooks", "origin", "policy", "probes", "model", "_compat"),
+    "case": ("guard", "check", "hooks", "origin", "policy", "model", "_compat"),
     "async_case": ("case", "origin", "_compat"),
     "runner": ("case", "check", "exit", "guard", "ignore", "model", "policy", "report", "_compat"),
     "selftest": ("guard", "model"),
@@ -49,7 +50,8 @@ PRIVATE_NAMES = {
 PRIVATE_MODULES = {
     ("guard", "_thread"): "get_ident: the documented low-level module",
     ("case", "_thread"): "get_ident: the documented low-level module",
-    ("origin", "_thread"): "start_new_thread, which is hooked there: the documented low-level module",
+    ("origin", "_thread"): "get_ident: the documented low-level module",
+    ("hooks", "_thread"): "start_new_thread, which is hooked there: the documented low-level module",
     ("probes.threads", "_thread"): "get_ident: the documented low-level module",
 }
 """(module, private module) -> why it is imported outside of ``_compat``."""

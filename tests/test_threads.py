@@ -12,7 +12,8 @@ import unittest
 from _thread import start_new_thread as start_unseen  # bound before any guard is active: no hook sees it
 from unittest import mock
 
-from leakguard import LeakError, LeakGuard, origin
+from leakguard import LeakError, LeakGuard
+from leakguard.hooks import hooks
 from tests.doubles import JOIN_SECONDS, BlockedThread
 from tests.guarded import PATIENT, QUICK, listening, place, run_inner, run_inner_async, while_waiting
 
@@ -410,7 +411,7 @@ class ThreadTests(unittest.TestCase):
 
     def skip_if_hooked(self):
         """A guard around this test holds the hooks for longer than the inner one."""
-        if origin.hooks._users:
+        if hooks._users:
             self.skipTest("a guard is active around this test")
 
     def test_start_patched_for_good(self):

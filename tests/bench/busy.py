@@ -3,7 +3,6 @@
 import asyncio
 import statistics
 import threading
-import time
 import unittest
 
 from leakguard import LeakGuardAsyncTestCase

@@ -1,0 +1,269 @@
+"""The hooks that note where things are created: what is replaced while a guard is active, and put back after.
+
+`Thread.start`, `_thread.start_new_thread`, the functions that make child processes, and the loops of asyncio. Each
+notes a `Birth`: the owner and the raw frames, nothing formatted. When the last guard ends, they are put back; a hook that
+somebody else has wrapped meanwhile stays in their chain and does nothing.
+"""
+
+from __future__ import annotations
+
+import _thread
+import functools
+import os
+import sys
+import threading
+import weakref
+from typing import Any, Callable, List, Tuple
+
+from leakguard import _compat, origin
+from leakguard.origin import BIRTH, OWNER, Birth, current_owner, note_coroutine, note_loop, process_births, raw_births, raw_stack
+
+def _note_running_loops() -> None:
+    """Note the loops that run already, in whatever thread: their frames have them."""
+    if not _compat.loop_classes():
+        return
+    frame: Any
+    for frame in sys._current_frames().values():
+        while frame is not None:
+            if frame.f_code.co_name == "run_forever":
+                loop = frame.f_locals.get("self")
+                if isinstance(loop, tuple(_compat.loop_classes())):
+                    note_loop(loop)
+            frame = frame.f_back
+
+
+def _note_all_loops() -> None:
+    """Note every loop there is: once in a process, when asyncio was first imported inside a test."""
+    import gc
+
+    classes = tuple(_compat.loop_classes())
+    for thing in gc.get_objects():
+        if issubclass(type(thing), classes):
+            note_loop(thing)
+
+
+class _Hook:
+    """One function of a module or class, replaced while a guard is active."""
+
+    def __init__(self, place: Any, name: str, wrap: Callable[["_Hook", Any], Any]) -> None:
+        self.place, self.name = place, name
+        self.active = True
+        self.original = getattr(place, name)
+        self.wrapper = wrap(self, self.original)
+        setattr(place, name, self.wrapper)
+
+    def is_in_place(self) -> bool:
+        """Whether nobody has replaced it since."""
+        return vars(self.place).get(self.name) is self.wrapper
+
+    def remove(self) -> bool:
+        """Put the original back; False if somebody has wrapped us, so that we can only fall silent."""
+        self.active = False
+        if self.is_in_place():
+            setattr(self.place, self.name, self.original)
+            return True
+        return False
+
+
+def _wrap_start(hook: _Hook, original: Any) -> Any:
+    def start(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if hook.active and BIRTH not in self.__dict__:
+            self.__dict__[BIRTH] = Birth(OWNER.get() or current_owner(), raw_stack(sys._getframe(1)))
+        return original(self, *args, **kwargs)
+
+    start.__doc__, start.__qualname__ = original.__doc__, "Thread.start"
+    return start
+
+
+def _wrap_start_raw(hook: _Hook, original: Any) -> Any:
+    def start_new_thread(function: Any, *args: Any, **kwargs: Any) -> Any:
+        if not hook.active:
+            return original(function, *args, **kwargs)
+        code = getattr(getattr(function, "__func__", function), "__code__", None)
+        birth = Birth(current_owner(), raw_stack(sys._getframe(1)), code)
+        birth.time = _compat.clock()
+        ident = original(function, *args, **kwargs)
+        raw_births[ident] = birth
+        return ident
+
+    return start_new_thread
+
+
+def _wrap_spawn(hook: _Hook, original: Any) -> Any:
+    def spawn(*args: Any, **kwargs: Any) -> Any:
+        made = original(*args, **kwargs)
+        if hook.active:
+            pid = made if isinstance(made, int) else made[2] if len(made) > 2 else made[0]
+            if pid:  # 0: this is the child
+                caller = sys._getframe(1)
+                process_births[pid] = Birth(current_owner(), raw_stack(caller), _reference(caller.f_locals.get("self")))
+        return made
+
+    spawn.__name__, spawn.__doc__ = getattr(original, "__name__", "spawn"), original.__doc__
+    return spawn
+
+
+def _wrap_process_start(hook: _Hook, original: Any) -> Any:
+    def start(self: Any) -> Any:
+        original(self)
+        if hook.active and self.pid not in process_births:  # made by the forkserver: no function here returned its pid
+            process_births[self.pid] = Birth(current_owner(), raw_stack(sys._getframe(1)))
+
+    start.__doc__, start.__qualname__ = original.__doc__, original.__qualname__
+    return start
+
+
+def _wrap_loop_init(hook: _Hook, original: Any) -> Any:
+    @functools.wraps(original)
+    def loop_is_made(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if hook.active:
+            note_loop(self)
+            _watch_tasks(self, hook)
+
+    return loop_is_made
+
+
+def _wrap_loop_start(hook: _Hook, original: Any) -> Any:
+    @functools.wraps(original)
+    def loop_starts(self: Any, *args: Any) -> Any:
+        if hook.active:
+            note_loop(self)
+            _watch_tasks(self, hook)
+        return original(self, *args)
+
+    return loop_starts
+
+
+def _watch_tasks(loop: Any, hook: _Hook) -> None:
+    """Note where a loop is given its coroutines: on the loop itself, and not in debug mode.
+
+    In debug mode a frame of ours would be on every stack that asyncio keeps, and Python keeps the origin of coroutines
+    anyway. The loop is referred to weakly: a cycle would keep it alive until the next collection.
+    """
+    own = getattr(loop, "__dict__", None)
+    if own is None:
+        return
+    if loop.get_debug():
+        if getattr(own.get("create_task"), "is_leakguards", False):
+            del own["create_task"]
+        return
+    if "create_task" in own:
+        return
+    reference, cls = weakref.ref(loop), type(loop)
+
+    def create_task(coroutine: Any, **kwargs: Any) -> Any:
+        if hook.active:
+            note_coroutine(coroutine, sys._getframe(1))
+        return cls.create_task(reference(), coroutine, **kwargs)
+
+    create_task.is_leakguards = True  # type: ignore[attr-defined]
+    own["create_task"] = create_task
+
+
+def _wrap_submit(hook: _Hook, original: Any) -> Any:
+    @functools.wraps(original)
+    def run_coroutine_threadsafe(coroutine: Any, *args: Any, **kwargs: Any) -> Any:
+        if hook.active:
+            note_coroutine(coroutine, sys._getframe(1))
+        return original(coroutine, *args, **kwargs)
+
+    return run_coroutine_threadsafe
+
+
+def _reference(popen: Any) -> Any:
+    """A weak reference to the Popen whose method made a child: it is told when the guard ends that child."""
+    try:
+        return weakref.ref(popen) if hasattr(popen, "poll") else None
+    except TypeError:
+        return None
+
+
+class Hooks:
+    """All hooks together: installed by the first guard that becomes active, removed by the last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._hooks: List[_Hook] = []
+        self._buried: List[_Hook] = []
+        self._late: List[Any] = []
+        """Classes that are hooked and that may be imported at any time: those of loops and of child processes."""
+        self.module_count = 0
+        """``len(sys.modules)`` at the last look at them: as long as it stays, there is nothing new to hook."""
+
+    def acquire(self) -> None:
+        """One more guard is active."""
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self.install()
+        self.update()
+
+    def release(self) -> None:
+        """One guard less is active."""
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._buried += [hook for hook in reversed(self._hooks) if not hook.remove()]
+                self._hooks = []
+                raw_births.clear()
+                process_births.clear()
+
+    def install(self) -> None:
+        """Hook every place that is not hooked yet: modules may have been imported since."""
+        places: List[Tuple[Any, str, Any]] = [
+            (threading.Thread, "start", _wrap_start),
+            (_thread, "start_new_thread", _wrap_start_raw),
+            (_thread, "start_new", _wrap_start_raw),
+        ]
+        places += [(place, name, _wrap_spawn) for place, name in _compat.spawn_points()]
+        places += [(cls, "start", _wrap_process_start) for cls in _compat.process_classes()]
+        for cls in _compat.loop_classes():
+            places += [(cls, _compat.loop_start(cls), _wrap_loop_start), (cls, "__init__", _wrap_loop_init)]
+        places += [(module, "run_coroutine_threadsafe", _wrap_submit) for module in _compat.submit_modules()]
+        for hook in [hook for hook in self._buried if hook.is_in_place()]:
+            hook.active = True
+            self._buried.remove(hook)
+            self._hooks.append(hook)
+        self._late = _late_classes()
+        self.module_count = len(sys.modules)
+        _note_running_loops()
+        hooked = {(id(hook.place), hook.name) for hook in self._hooks}
+        for place, name, wrap in places:
+            if (id(place), name) not in hooked and hasattr(place, name):
+                self._hooks.append(_Hook(place, name, wrap))
+
+    def update(self) -> None:
+        """Hook what was imported since the last look, and find the loops that were made before that."""
+        if self.module_count == len(sys.modules):
+            return
+        with self._lock:
+            self.module_count = len(sys.modules)
+            known = self._late
+            if self._users and len(_late_classes()) > len(known):
+                self.install()
+                if any(cls not in known for cls in _compat.loop_classes()):
+                    _note_all_loops()
+
+
+def _late_classes() -> List[Any]:
+    return [*_compat.loop_classes(), *_compat.process_classes()]
+
+
+hooks = Hooks()
+
+
+def _forget_after_fork() -> None:
+    """In a forked child, no guard of the parent is active: its threads and children are not ours."""
+    for guard in (*origin.open_guards, *origin.wide_guards):
+        guard.is_foreign = True
+    origin.open_guards.clear()
+    origin.wide_guards.clear()
+    process_births.clear()
+    raw_births.clear()
+    hooks._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork, after_in_parent=functools.partial(origin.forks.__setitem__, 0, True))
