@@ -7,15 +7,13 @@ would swallow users' own code.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 FORM = 'rules of the form "kind:glob" or "kind:glob@origin-glob"'
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """One rule: which kind, which names, made where, and why that is no leak."""
 
     kind: str

@@ -6,8 +6,8 @@ finding never keeps the leaked thing alive.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, Optional, Tuple
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 UNATTRIBUTED = "unattributed"
 """The owner of a leak that no test, class or module can be shown to have made."""
@@ -15,8 +15,7 @@ UNATTRIBUTED = "unattributed"
 NAME_LIMIT = 120
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """One line of code: a path as it is shown, a line number and the function around it."""
 
     path: str
@@ -67,8 +66,7 @@ class Leak:
         return data
 
 
-@dataclass(frozen=True)
-class LeakReport:
+class LeakReport(NamedTuple):
     """What one check found: the leaks of one test, class, module, block or run."""
 
     scope: str
@@ -82,7 +80,7 @@ class LeakReport:
     """Seconds that the check waited for suspects to end."""
     note: str = ""
     """Why the leaks were not raised, where they were not."""
-    ignored: Tuple[Tuple[str, str], ...] = field(default=())
+    ignored: Tuple[Tuple[str, str], ...] = ()
     """The ignore rules that matched here, each with the name of what it matched."""
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import warnings
 import sys
-from dataclasses import dataclass, fields, replace
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from leakguard import ignore
@@ -112,8 +111,7 @@ _BY_NAME = {option.name: option for option in OPTIONS}
 ATTRIBUTES = tuple(f"leak_{option.name}" for option in OPTIONS)
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(NamedTuple):
     """What is checked of one test, and what a leak does to it."""
 
     action: str = "fail"
@@ -192,7 +190,7 @@ def resolve(cls: Optional[type] = None, method: Any = None, given: Optional[Mapp
     if environment.get("action") == "off":
         values["action"] = "off"
     values["ignore"] = tuple(dict.fromkeys(rules))
-    return replace(Policy(), **{name: values[name] for name in (f.name for f in fields(Policy)) if name in values})
+    return Policy(**values)
 
 
 def _own_options(cls: type, has_opted_in: bool) -> Dict[str, Any]:
