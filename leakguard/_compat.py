@@ -346,7 +346,8 @@ class SuiteHooks:
     """Say when a TestSuite begins and ends a class or a module for the listener's result (3.9 to 3.15).
 
     The four methods of ``unittest.TestSuite`` that do so are private, and the same in all versions. They are
-    replaced on the class until `remove()`, since suites made by ``load_tests`` are plain ones.
+    replaced on the class until `remove()`, since suites made by ``load_tests`` are plain ones. All but the last
+    are called before every test, and look first whether its class is that of the test before: so do ours.
     """
 
     def __init__(self, suite_class: type, listener: Any) -> None:
@@ -368,9 +369,11 @@ class SuiteHooks:
         original, listener = self._saved[name], self._listener
 
         def set_up_class(suite: Any, test: Any, result: Any) -> Any:
+            cls, previous = test.__class__, getattr(result, "_previousTestClass", None)
+            if cls is previous:
+                return None
             if result is not listener.result:  # a suite that a test runs inside
                 return original(suite, test, result)
-            cls, previous = test.__class__, getattr(result, "_previousTestClass", None)
             if cls != previous and not getattr(result, "_moduleSetUpFailed", False):
                 listener.class_begins(cls)
                 try:
@@ -380,18 +383,22 @@ class SuiteHooks:
             return original(suite, test, result)
 
         def tear_down_class(suite: Any, test: Any, result: Any) -> Any:
+            previous = getattr(result, "_previousTestClass", None)
+            if test.__class__ is previous:
+                return None
             if result is not listener.result:
                 return original(suite, test, result)
-            previous = getattr(result, "_previousTestClass", None)
             errors = len(result.errors)
             original(suite, test, result)
             if previous is not None and previous != test.__class__:
                 listener.class_ends(previous, result, len(result.errors) > errors)
 
         def set_up_module(suite: Any, test: Any, result: Any) -> Any:
+            previous = getattr(result, "_previousTestClass", None)
+            if test.__class__ is previous:
+                return None
             if result is not listener.result:
                 return original(suite, test, result)
-            previous = getattr(result, "_previousTestClass", None)
             if previous is None or previous.__module__ != test.__class__.__module__:
                 listener.next_module = test.__class__.__module__
             return original(suite, test, result)

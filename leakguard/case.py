@@ -126,6 +126,10 @@ class TestGuard(Guard):
             parent.clean = (plan.probes, self._baselines)
         return True
 
+    def makes_loop(self) -> bool:
+        """Whether the test's own loop is being made now."""
+        return self.plan.is_async and self.test is not None and _compat.test_loop(self.test) is None
+
     def verdict(self) -> None:
         """Give the verdict, as a cleanup after which no other runs. Raises LeakError."""
         error = self.verify(lambda: _compat.has_failed(self.test, self.result))
@@ -193,17 +197,16 @@ def judge(guard: TestGuard, do_cleanups: Callable[[], Any], caller: Any, outcome
     return do_cleanups()
 
 
-def attach(test: Any, result: Any) -> Optional[TestGuard]:
-    """Begin to guard a test whose class lacks the mixin, from ``startTest``; None if it is guarded already."""
-    if getattr(test, "_leakguard_guard", None) is not None:
-        return None
-    guard = test._leakguard_guard = TestGuard(test)
-    guard.result = result
-    if guard.plan.has_plain_run:
-        test.doCleanups = functools.partial(_do_cleanups, guard, test.doCleanups)
-    else:
-        _compat.add_first_cleanup(test, guard.first_cleanup)
-    return guard
+def attach(test: Any, result: Any) -> None:
+    """Begin to guard a test whose class lacks the mixin, from ``startTest``, unless it is guarded already."""
+    own = test.__dict__
+    if own.get("_leakguard_guard") is None:
+        guard = own["_leakguard_guard"] = TestGuard(test)
+        guard.result = result
+        if guard.plan.has_plain_run:
+            own["doCleanups"] = functools.partial(_do_cleanups, guard, test.doCleanups)
+        else:
+            _compat.add_first_cleanup(test, guard.first_cleanup)
 
 
 def _do_cleanups(guard: TestGuard, do_cleanups: Callable[[], Any]) -> Any:
@@ -213,11 +216,14 @@ def _do_cleanups(guard: TestGuard, do_cleanups: Callable[[], Any]) -> Any:
     return outcome if guard.is_clean() else judge(guard, do_cleanups, sys._getframe(1), outcome)
 
 
-def detach(test: Any, guard: TestGuard) -> None:
-    """End what `attach` began."""
-    test.__dict__.pop("doCleanups", None)
-    test._leakguard_guard = None
-    guard.end(is_interrupted=isinstance(sys.exc_info()[1], KeyboardInterrupt))
+def detach(test: Any, result: Any) -> None:
+    """End what `attach` began for the same result, if it did."""
+    own = test.__dict__
+    guard = own.get("_leakguard_guard")
+    if guard is not None and guard.result is result:
+        own.pop("doCleanups", None)
+        own["_leakguard_guard"] = None
+        guard.end(is_interrupted=isinstance(sys.exc_info()[1], KeyboardInterrupt))
 
 
 class FixtureGuard(Guard):
@@ -284,7 +290,9 @@ class LeakGuardMixin:
         if guard is None:
             return outcome
         guard.is_verified = True
-        return outcome if guard.is_clean() else judge(guard, super().doCleanups, sys._getframe(1), outcome)  # type: ignore[misc]
+        if guard.is_clean():
+            return outcome
+        return judge(guard, super().doCleanups, sys._getframe(1), outcome)  # type: ignore[misc]
 
     def debug(self) -> None:
         """Run the test under guard, letting errors through: a leak raises LeakError."""

@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
             help=f"{option.help} (default: {_shown(option.default)})",
         )
     group.add_argument("--leak-report", action="append", metavar="FILE", help="write a report: FILE.json (repeatable)")
-    group.add_argument("--leak-selftest", action="store_true", help="plant a leak of each kind and show that it is seen")
+    group.add_argument("--leak-selftest", action="store_true", help="plant a leak of each kind, show that it is seen")
     return made
 
 

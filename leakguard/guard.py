@@ -164,6 +164,10 @@ class Guard:
             if guard is not self and guard.is_within(self):
                 guard.close()
 
+    def makes_loop(self) -> bool:
+        """Whether this is an async test whose own loop is being made: it has no task yet, nor has debug mode begun."""
+        return False
+
     # -- what a check asks ---------------------------------------------------------------------------
 
     def baselines(self) -> Iterable[Tuple[Probe, Any]]:

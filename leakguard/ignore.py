@@ -72,7 +72,7 @@ def _built_in(kind: str, glob: str, reason: str) -> Rule:
 
 
 BUILT_IN: Tuple[Rule, ...] = (
-    _built_in("thread", "tqdm._monitor.TMonitor", "tqdm's monitor: one for the process, made by the first progress bar"),
+    _built_in("thread", "tqdm._monitor.TMonitor", "tqdm's monitor: one for the process, made by the first bar"),
     _built_in("thread", "_pydevd_bundle.*", "pydevd, the debugger of PyCharm and VS Code, serves its front end"),
     _built_in("thread", "_pydev_bundle.*", "pydevd's console and its monkey patches"),
     _built_in("thread", "pydevd.*", "pydevd's own checkers"),

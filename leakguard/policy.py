@@ -108,6 +108,7 @@ OPTIONS: Tuple[Option, ...] = (
 )
 
 _BY_NAME = {option.name: option for option in OPTIONS}
+_BY_VARIABLE = {f"LEAKGUARD_{option.name.upper()}": option for option in OPTIONS}
 ATTRIBUTES = tuple(f"leak_{option.name}" for option in OPTIONS)
 
 
@@ -133,8 +134,7 @@ def read_environment(environ: Optional[Mapping[str, str]] = None) -> Dict[str, A
     """Return the checked values of ``LEAKGUARD_ACTION`` and so on; ValueError naming the variable."""
     environ = os.environ if environ is None else environ
     values = {}
-    for option in OPTIONS:
-        name = f"LEAKGUARD_{option.name.upper()}"
+    for name, option in _BY_VARIABLE.items():
         text = environ.get(name, "")
         if text.strip():
             if option.name == "ignore":
@@ -195,10 +195,11 @@ def resolve(cls: Optional[type] = None, method: Any = None, given: Optional[Mapp
 
 def _own_options(cls: type, has_opted_in: bool) -> Dict[str, Any]:
     options = {}
-    for name, value in vars(cls).items():
-        if name in ATTRIBUTES:
+    attributes = vars(cls)
+    for name in ATTRIBUTES:
+        if name in attributes:
             try:
-                options[name[5:]] = _BY_NAME[name[5:]].check(value)
+                options[name[5:]] = _BY_NAME[name[5:]].check(attributes[name])
             except ValueError as error:
                 if has_opted_in:
                     raise

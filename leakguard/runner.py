@@ -19,23 +19,16 @@ __unittest = True
 class GuardedResult(unittest.TextTestResult):
     """A TextTestResult that guards each test from ``startTest`` to ``stopTest``."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._guards: Dict[int, case.TestGuard] = {}
-
     def startTest(self, test: Any) -> None:
         """Begin to guard a test, unless its mixin has already."""
         super().startTest(test)
         if isinstance(test, unittest.TestCase):
-            guard = case.attach(test, self)
-            if guard is not None:
-                self._guards[id(test)] = guard
+            case.attach(test, self)
 
     def stopTest(self, test: Any) -> None:
         """End the guard of a test."""
-        guard = self._guards.pop(id(test), None)
-        if guard is not None:
-            case.detach(test, guard)
+        if isinstance(test, unittest.TestCase):
+            case.detach(test, self)
         super().stopTest(test)
 
 
@@ -111,7 +104,7 @@ class Record:
 class GuardedRunner(unittest.TextTestRunner):
     """A TextTestRunner that guards every TestCase of the suite, whether or not it uses the mixin."""
 
-    resultclass = GuardedResult
+    resultclass: Any = GuardedResult
 
     record: Optional[Record] = None
     """What the run puts on record: a new one for each run unless a subclass has one."""

@@ -125,6 +125,24 @@ class LateImportTests(unittest.TestCase):
         """
         self.assertEqual(run_fresh(script), "__main__.Tests.test_zz []\n")
 
+    def test_subprocess_that_is_imported_between_two_guards(self):
+        """A child is known by its line though `subprocess` took its function while nothing was hooked."""
+        script = """
+            import sys
+            from leakguard import LeakGuard, LeakError
+
+            with LeakGuard():
+                assert "subprocess" not in sys.modules
+            import subprocess
+            try:
+                with LeakGuard():
+                    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+            except LeakError as error:
+                print([leak.origin for leak in error.leaks])
+            child.stdin.close()
+        """
+        self.assertEqual(run_fresh(script), "['<string>:10 in <module>']\n")
+
     def test_multiprocessing_that_is_imported_under_a_guard(self):
         """A child that the forkserver makes is known by its line, whoever imported multiprocessing first and when."""
         script = """

@@ -78,7 +78,7 @@ class LeakTests(unittest.TestCase):
         self.assertEqual(leak(), leak())
         self.assertEqual(len({leak(), leak(), leak(name="other")}), 2)
         for thing, name in ((leak(), "name"), (Place("a.py", 1, "f"), "line"), (LeakReport("test", "o", "t"), "note")):
-            with self.subTest(type(thing).__name__), self.assertRaises(dataclasses.FrozenInstanceError):
+            with self.subTest(type(thing).__name__), self.assertRaises(AttributeError):
                 setattr(thing, name, "x")
 
     def test_place_is_path_line_function(self):

@@ -286,9 +286,9 @@ class ExitTests(unittest.TestCase):
         self.assertIn(process.returncode, (-signal.SIGINT, 128 + signal.SIGINT))
         self.assertIn(
             "Leaks: 2 in 2 tests, by the line that created them\n"
-            "     1 x thread   planted_interrupt.py:15 in InterruptTests.test_1\n"
+            "     1 x thread   planted_interrupt.py:17 in InterruptTests.test_1\n"
             "                  planted_interrupt.InterruptTests.test_1\n"
-            "     1 x thread   planted_interrupt.py:18 in InterruptTests.test_2\n"
+            "     1 x thread   planted_interrupt.py:20 in InterruptTests.test_2\n"
             "                  planted_interrupt.InterruptTests.test_2\n",
             process.stderr,
         )
@@ -304,7 +304,7 @@ class ExitTests(unittest.TestCase):
             after_ran(process),
             [
                 "Leaks: 1 in 1 test, by the line that created them",
-                "     1 x thread   planted_interrupt.py:28 in CaughtTests.test_1",
+                "     1 x thread   planted_interrupt.py:30 in CaughtTests.test_1",
                 "                  planted_interrupt.CaughtTests.test_1",
                 "Growth over the run: threads 1 -> 2, tasks 0 -> 0",
             ],

@@ -1,13 +1,12 @@
 """The cost of a guard on a clean, empty test: sync and async, against the plain one and the count-and-sleep pattern."""
 
-import io
 import threading
 import time
 import unittest
 
 from leakguard import LeakGuardAsyncTestCase, LeakGuardMixin
-from leakguard.runner import GuardedResult
-from tests.bench.measure import Side, medians, run_guard, tests_of
+from leakguard.runner import GuardedRunner
+from tests.bench.measure import Side, medians, run_by, run_guard, tests_of
 
 
 class Plain(unittest.TestCase):
@@ -51,11 +50,6 @@ class GuardedAsyncPlainLoop(LeakGuardAsyncTestCase):
         pass
 
 
-def text_result(cls):
-    """Return what makes a result of a text runner that prints nothing."""
-    return lambda: cls(unittest.runner._WritelnDecorator(io.StringIO()), False, 0)
-
-
 def sync(quick):
     """One empty unittest.TestCase test."""
     number, rounds = (200, 3) if quick else (2000, 31)
@@ -63,8 +57,8 @@ def sync(quick):
         [
             Side("plain", tests_of(Plain), number=number),
             Side("mixin", tests_of(Guarded), number=number, context=run_guard),
-            Side("plain, text result", tests_of(Plain, text_result(unittest.TextTestResult)), number=number),
-            Side("runner", tests_of(Plain, text_result(GuardedResult)), number=number, context=run_guard),
+            Side("plain, text result", tests_of(Plain, run_by(unittest.TextTestRunner)), number=number),
+            Side("runner", tests_of(Plain, run_by(GuardedRunner)), number=number),
             Side("count and sleep", tests_of(CountAndSleep), number=2),
         ],
         rounds=rounds,
@@ -75,8 +69,8 @@ def sync(quick):
         ("empty unittest.TestCase test", plain, "us"),
         ("the same with LeakGuardMixin", taken["mixin"], "us"),
         ("added by the mixin / the empty test", mixin_added / plain, "ratio"),
-        ("empty test under a text result", text, "us"),
-        ("the same under the runner's result", taken["runner"], "us"),
+        ("empty test under unittest's runner", text, "us"),
+        ("the same under leakguard's runner", taken["runner"], "us"),
         ("added by the runner / the empty test", runner_added / text, "ratio"),
         ("count, sleep 50 ms, count", taken["count and sleep"], "us"),
         ("added by count and sleep / added by the mixin", (taken["count and sleep"] - plain) / mixin_added, "ratio"),

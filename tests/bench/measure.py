@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import io
 import statistics
 import time
 import unittest
@@ -55,16 +56,24 @@ def run_guard():
         guard.close()
 
 
-def tests_of(case, make_result=unittest.TestResult):
-    """Return what runs `number` tests of a case one by one, each an instance of its own, as a suite does."""
+def run_plainly(suite):
+    """Run a suite with a result that prints nothing."""
+    return suite.run(unittest.TestResult())
+
+
+def run_by(runner):
+    """Return what runs a suite by a runner of this class, which prints nothing."""
+    return lambda suite: runner(stream=io.StringIO(), verbosity=0).run(suite)
+
+
+def tests_of(case, run=run_plainly):
+    """Return what runs a class of `number` tests, each an instance of its own, class fixtures included."""
 
     def prepare(number):
-        tests = [case("test") for _ in range(number)]
-        result = make_result()
+        suite = unittest.TestSuite(case("test") for _ in range(number))
 
         def work():
-            for test in tests:
-                test.run(result)
+            result = run(suite)
             if result.testsRun != number or not result.wasSuccessful():
                 raise AssertionError(f"the tests of {case.__name__} must pass (got {result})")
 

@@ -7,6 +7,8 @@ import unittest
 
 released = threading.Event()
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs with SIGINT ignored
+
 
 class InterruptTests(unittest.TestCase):
     leak_grace = 0
