@@ -227,6 +227,22 @@ def loop_classes() -> List[Any]:
     return [cls for cls in found if cls is not None]
 
 
+def server_transports(server: Any) -> List[Any]:
+    """The transports of the clients of an ``asyncio.Server``: it keeps them from 3.13; before, the loop's have it."""
+    clients = getattr(server, "_clients", None)
+    if clients is not None and hasattr(server, "close_clients"):
+        return list(clients)
+    if not hasattr(server, "_active_count"):
+        return []
+    return [t for t in list(getattr(server.get_loop(), "_transports", {}).values()) if getattr(t, "_server", 0) is server]
+
+
+def last_cleanup(test: Any) -> Any:
+    """The function that was registered last among the test's cleanups, or None (3.9 to 3.15)."""
+    cleanups = getattr(test, "_cleanups", None)
+    return cleanups[-1][0] if cleanups else None
+
+
 def submit_modules() -> List[Any]:
     """The modules that have ``run_coroutine_threadsafe``: the one that defines it, and asyncio itself."""
     return [sys.modules[name] for name in ("asyncio.tasks", "asyncio") if name in sys.modules]

@@ -8,7 +8,7 @@ import unittest
 from _thread import get_ident
 from typing import Any, Callable, Dict, Optional
 
-from leakguard import _compat, guard, hooks, origin
+from leakguard import _compat, guard, hooks, origin, teardown
 from leakguard.check import warn
 from leakguard.guard import ACTIVE, CLOSED, Guard, Subject, probes_of
 from leakguard.model import LeakError
@@ -337,6 +337,16 @@ class LeakGuardMixin:
             test_guard.loop = None
         if error is not None:
             raise error
+
+    def addHub(self, hub: Any, *, stop: Any = None, timeout: float = 5.0, name: Optional[str] = None) -> Any:
+        """Return `hub`, and tear it down with the test's other cleanups, last registered first, before the leak check.
+
+        `stop`: what to call, sync or async; by default what the hub has of the usual verbs. `timeout`: seconds for the
+        stop and for the hub's own threads and tasks to end; tasks are cancelled then, and the log says what was forced.
+        A hub that hangs fails the test. Raises TypeError for an object that it does not know how to stop.
+        """
+        teardown.register(self, hub, stop, timeout, name)
+        return hub
 
     def allowLeak(self, thing: Any, reason: str) -> None:
         """Declare one thread, task or child process as shared on purpose: no check will report it.

@@ -222,6 +222,11 @@ def _frame(awaitable: Any) -> Any:
     return None
 
 
+def frames_of_task(task: Any) -> List[Any]:
+    """Return the frames of a task's coroutine and of what it awaits, outermost first."""
+    return [frame for frame in map(_frame, _chain(task.get_coro())) if frame is not None]
+
+
 def _await_chain(thing: Any) -> List[Any]:
     """Return (code, instruction, module) of where a task is suspended, innermost first."""
     outer = thing if _is_async_generator(thing) else thing.get_coro()

@@ -1,0 +1,322 @@
+"""What a hub is to its teardown: the steps that stop it, and what can be seen of it: clients, messages, tasks, threads.
+
+Steps are a generator, so that sync and async tests share them: it yields an awaitable to have it awaited, and None to
+wait a little.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import threading
+from typing import Any, Callable, Dict, Generator, Iterable, List, Optional, Sequence
+
+from leakguard import _compat
+from leakguard.model import printable
+from leakguard.probes.tasks import frames_of_task
+
+Steps = Generator[Any, Any, None]
+
+FIRST = ("aclose", "cleanup", "stop", "close", "shutdown", "server_close")
+"""The verbs that stop something, best first: of an object that has several, one is the whole and the rest are its parts.
+
+``aclose`` is the async one where ``close`` is deprecated (redis, httpx); ``cleanup`` includes ``shutdown`` (aiohttp).
+"""
+
+THEN = ("close_all_connections", "server_close", "wait_closed", "join")
+"""What is called after the first: tornado's, socketserver's, asyncio's and websockets', a pool's."""
+
+OF_THREADS = ("stop", "shutdown", "close", "cancel", "quit")
+"""The verbs of a thread, best first; it is joined in any case."""
+
+WANTED = (
+    f"{', '.join(name + '()' for name in FIRST)}, or a task or future, a thread with {', '.join(OF_THREADS)}, "
+    "a process, an executor, a server, an entered context manager"
+)
+
+CLOSED_ALREADY = ("already", "is closed", "is not registered", "not running", "not started", "is not entered")
+"""Parts of what libraries say when something is closed a second time."""
+
+_COLLECTIONS = ("clients", "connections", "websockets", "sessions", "subscribers", "peers")
+
+
+def stopper(hub: Any, stop: Optional[Callable[[], Any]], is_async: bool) -> Callable[[List[str]], Steps]:
+    """Return what makes the steps that stop `hub`; they append to a list what they had to force.
+
+    Raises TypeError if nothing is known that stops it, or if that must be awaited and `is_async` is false.
+    """
+    if stop is not None:
+        return functools.partial(_by_calls, [stop])
+    if _has(hub, "cancel", "done", "result"):
+        return functools.partial(_by_cancelling, hub)
+    if _has(hub, "terminate", "kill", "pid"):
+        return functools.partial(_by_ending, hub)
+    if _has(hub, "submit", "shutdown", "map"):
+        return functools.partial(_by_releasing, hub)
+    if _has(hub, "close", "is_serving", "wait_closed", "start_serving") and not hasattr(hub, "connections"):
+        return functools.partial(_by_closing, hub)
+    if hasattr(hub, "should_exit") and _has(hub, "serve"):  # uvicorn: whoever serves looks at it
+        return functools.partial(_by_calls, [functools.partial(setattr, hub, "should_exit", True)])
+    calls = _verbs(hub)
+    if not calls:
+        raise TypeError(f"addHub cannot stop a {type(hub).__qualname__}: it has none of {WANTED}; pass stop=")
+    awaited = [call for call in calls if inspect.iscoroutinefunction(call)]
+    if awaited and not is_async:
+        what = getattr(awaited[0], "__qualname__", "its stop")
+        raise TypeError(f"addHub cannot await {what}() here: use LeakGuardAsyncTestCase, or pass a stop= that is not async")
+    return functools.partial(_by_verbs, hub)
+
+
+def _has(hub: Any, *names: str) -> bool:
+    return not isinstance(hub, type) and all(hasattr(hub, name) for name in names)
+
+
+def _verbs(hub: Any) -> List[Callable[[], Any]]:
+    """Return what is to be called, in order; a method that wants arguments is none of the verbs."""
+    is_thread = isinstance(hub, threading.Thread)
+    awaited = [name for name in FIRST if inspect.iscoroutinefunction(getattr(hub, name, None))]
+    names: Sequence[str] = FIRST if not is_thread or awaited else OF_THREADS
+    first = next((name for name in names if _takes_nothing(getattr(hub, name, None))), None)
+    if first is None:
+        return [] if is_thread else _exits(hub)
+    if first == "shutdown" and _has(hub, "serve_forever", "server_close") and not (threads_of(hub) or _is_serving(hub)):
+        first = "server_close"  # socketserver's shutdown() waits for ever for a serve_forever() that nobody called
+    more = [] if is_thread else [n for n in THEN if n != first and _takes_nothing(getattr(hub, n, None))]
+    return [getattr(hub, name) for name in (first, *more)]
+
+
+def _takes_nothing(method: Any) -> bool:
+    if not callable(method):
+        return False
+    try:
+        inspect.signature(method).bind()
+    except TypeError:
+        return False
+    except ValueError:
+        pass  # C code without a signature
+    return True
+
+
+def _exits(hub: Any) -> List[Callable[[], Any]]:
+    """The way out of an entered context manager, async before sync."""
+    leave = getattr(hub, "__aexit__", None) or getattr(hub, "__exit__", None)
+    return [functools.partial(leave, None, None, None)] if leave is not None and not isinstance(hub, type) else []
+
+
+def _is_serving(server: Any) -> bool:
+    """Whether some thread is inside the server's ``serve_forever()``."""
+    return any(
+        frame.f_code.co_name == "serve_forever" and frame.f_locals.get("self") is server
+        for top in sys._current_frames().values()
+        for frame in _stack(top)
+    )
+
+
+def _stack(frame: Any) -> Iterable[Any]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+# -- steps ---------------------------------------------------------------------------------------
+
+
+def _by_verbs(hub: Any, forced: List[str]) -> Steps:
+    """Call the hub's verbs: those that fit now, since it may have begun to serve since it was registered."""
+    yield from _by_calls(_verbs(hub), forced)
+
+
+def _by_calls(calls: Sequence[Callable[[], Any]], forced: List[str]) -> Steps:
+    """Call one after the other; an error of one does not keep the next from being called, the first error is raised."""
+    errors = []
+    for call in calls:
+        try:
+            made = call()
+            if inspect.isawaitable(made):
+                yield made
+        except Exception as error:  # whatever a user's or a library's stop may raise: it is raised below, or said
+            if is_closed_already(error):
+                forced.append(f"it was closed already ({printable(error)})")
+            else:
+                errors.append(error)
+    for other in errors[1:]:
+        forced.append(f"another error on the way: {type(other).__name__}: {printable(other)}")
+    if errors:
+        raise errors[0]
+
+
+def is_closed_already(error: Exception) -> bool:
+    """Whether an error only says that what is to be closed is closed."""
+    text = printable(error).lower()
+    return isinstance(error, (RuntimeError, ValueError, OSError)) and any(part in text for part in CLOSED_ALREADY)
+
+
+def _by_cancelling(future: Any, forced: List[str]) -> Steps:
+    future.cancel()
+    while not future.done():
+        yield None
+
+
+def _by_ending(process: Any, forced: List[str]) -> Steps:
+    """Terminate a process, and kill it if it has not ended half a second later."""
+    yield from _end(process.terminate, process, patience=0.5)
+    if _is_running(process):
+        forced.append(f"process {process.pid} ignored terminate() and was killed")
+        yield from _end(process.kill, process, patience=float("inf"))
+    if hasattr(process, "wait"):
+        made = process.wait()  # it has ended: this only puts its status away
+        if inspect.isawaitable(made):
+            yield made
+    elif hasattr(process, "join"):
+        process.join()
+    for name in ("stdin", "stdout", "stderr"):
+        pipe: Any = getattr(process, name, None)
+        if hasattr(pipe, "close") and hasattr(pipe, "fileno"):
+            try:
+                pipe.close()
+            except OSError:
+                pass  # what was still to be written to it is of no use to a process that has ended
+
+
+def _end(how: Callable[[], None], process: Any, patience: float) -> Steps:
+    if _is_running(process):
+        try:
+            how()
+        except ProcessLookupError:
+            pass  # it ended just now
+    end = _compat.clock() + patience
+    while _is_running(process) and _compat.clock() < end:
+        yield None
+
+
+def _is_running(process: Any) -> bool:
+    if hasattr(process, "is_alive"):
+        return process.pid is not None and bool(process.is_alive())
+    if hasattr(process, "poll"):
+        return process.poll() is None
+    return getattr(process, "returncode", 0) is None
+
+
+def _by_releasing(executor: Any, forced: List[str]) -> Steps:
+    """Let an executor's workers go without waiting in it, which nothing could end; its threads are waited for after."""
+    workers = threads_of(executor)
+    executor.shutdown(wait=False, cancel_futures=True)
+    while any(thread.is_alive() for thread in workers):
+        yield None
+
+
+def _by_closing(server: Any, forced: List[str]) -> Steps:
+    """Close an asyncio server and the connections of its clients: nobody else will, and from 3.12 it waits for them."""
+    server.close()
+    transports = _compat.server_transports(server)
+    for transport in transports:
+        transport.close()
+    end = _compat.clock() + 0.5
+    while any(t in transports for t in _compat.server_transports(server)) and _compat.clock() < end:
+        yield None
+    for transport in _compat.server_transports(server):
+        transport.abort()  # a client that does not read what is still to be sent to it
+    yield server.wait_closed()
+
+
+# -- what can be seen of it ----------------------------------------------------------------------
+
+
+def _attributes(thing: Any) -> Dict[str, Any]:
+    return getattr(thing, "__dict__", {})
+
+
+def _members(thing: Any) -> Iterable[Any]:
+    """Yield the values of an object's attributes, and what is in those that are collections."""
+    for value in list(_attributes(thing).values()):
+        yield value
+        if isinstance(value, dict):
+            yield from list(value.values())
+        elif isinstance(value, (list, tuple, set, frozenset)):
+            yield from list(value)
+
+
+def clients_of(hub: Any) -> List[Any]:
+    """Return who is connected, as far as the hub says: what it has under the usual names."""
+    transports = _compat.server_transports(hub)
+    if transports:
+        return transports
+    for place in (hub, getattr(hub, "server_state", None), getattr(hub, "server", None)):
+        for name in (*_COLLECTIONS, *(f"_{name}" for name in _COLLECTIONS)):
+            try:
+                found = getattr(place, name, None)
+                if found and not isinstance(found, (str, bytes)) and not callable(found):
+                    return list(found)
+            except Exception:  # a property of the user's may raise anything: then it says nothing
+                continue
+    return []
+
+
+def client_name(client: Any) -> str:
+    """A client as people know it: its address, its name, else its class."""
+    if isinstance(client, str):
+        return printable(client)
+    try:
+        transport = client if hasattr(client, "get_extra_info") else getattr(client, "transport", None)
+        found = transport.get_extra_info("peername") if transport is not None else None
+        found = found or getattr(client, "remote_address", None) or getattr(client, "name", None)
+    except Exception:  # a closed connection may say so in any way
+        found = None
+    if isinstance(found, tuple) and len(found) >= 2:
+        found = f"{found[0]}:{found[1]}"
+    return printable(found) if found else type(client).__qualname__
+
+
+def undelivered(hub: Any) -> int:
+    """How many messages wait in the queues that the hub and its clients have as attributes."""
+    places = [hub, *(client for client in _members(hub) if hasattr(client, "__dict__"))]
+    queues = {id(member): member for place in places for member in _members(place) if _has(member, "qsize", "get")}
+    return sum(_size(queue) for queue in queues.values())
+
+
+def _size(queue: Any) -> int:
+    try:
+        return int(queue.qsize())
+    except Exception:  # NotImplementedError on macOS, or whatever a look-alike raises
+        return 0
+
+
+def threads_of(hub: Any) -> List[threading.Thread]:
+    """Return the live threads of a hub: itself, its attributes, and those that run a method of it."""
+    found = [hub] if isinstance(hub, threading.Thread) else []
+    found += [member for member in _members(hub) if isinstance(member, threading.Thread)]
+    for thread in list(_compat.live_threads.values()):
+        if getattr(_compat.thread_target(thread), "__self__", None) is hub and hub is not thread:
+            found.append(thread)
+    unique = {id(thread): thread for thread in found}
+    return [t for t in unique.values() if t.is_alive() and t is not threading.current_thread()]
+
+
+def tasks_of(hub: Any, tasks: Iterable[Any]) -> List[Any]:
+    """Return the pending tasks of a hub among `tasks`: its attributes, and those that are inside a method of it."""
+    own = {id(member) for member in _members(hub) if _has(member, "get_coro")}
+    return [t for t in tasks if not t.done() and t is not hub and (id(t) in own or _is_inside(t, hub))]
+
+
+def _is_inside(task: Any, hub: Any) -> bool:
+    return any(frame.f_locals.get("self") is hub for frame in frames_of_task(task))
+
+
+def name_of(hub: Any) -> str:
+    """How messages name a hub that was given no name: its own, else its class."""
+    name = getattr(hub, "name", None)
+    return printable(name) if isinstance(name, str) and name else type(hub).__qualname__
+
+
+def plural(number: int, what: str) -> str:
+    """``1 client``, ``2 clients``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first few of many names."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
