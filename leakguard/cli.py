@@ -10,7 +10,7 @@ from typing import Any, List, Optional, Sequence
 
 from leakguard import policy, selftest
 from leakguard.report import json as json_report
-from leakguard.runner import GuardedRunner, Record
+from leakguard.runner import GuardedRunner, Record, advice_of
 
 __unittest = True
 
@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
             help=f"{option.help} (default: {_shown(option.default)})",
         )
     group.add_argument("--leak-report", action="append", metavar="FILE", help="write a report: FILE.json (repeatable)")
+    group.add_argument("--leak-advise", action="store_true", help="propose key tests, with a patch for git apply")
     group.add_argument("--leak-selftest", action="store_true", help="plant a leak of each kind, show that it is seen")
     return made
 
@@ -96,23 +97,27 @@ def main(argv: Optional[List[str]] = None) -> int:
     record = Record()
     policy.command_line.update(flags)
     try:
-        return _run(rest, record, reports)
+        return _run(rest, record, reports, arguments.leak_advise)
     finally:
         policy.command_line.clear()
-    
+
 
 def _flags(leak_parser: argparse.ArgumentParser) -> List[str]:
     return [word for action in leak_parser._actions for word in action.option_strings]
 
 
-def _run(rest: List[str], record: Record, reports: Sequence[str]) -> int:
-    runner = type("Runner", (GuardedRunner,), {"record": record})  # unittest gives its options to a class only
+def _run(rest: List[str], record: Record, reports: Sequence[str], advises: bool) -> int:
+    attributes = {"record": record, "advises": advises}
+    runner = type("Runner", (GuardedRunner,), attributes)  # unittest gives its options to a class only
     result: Any = None
+    folder = os.getcwd() if advises else ""  # tests may go elsewhere
     try:
         program = unittest.main(module=None, argv=["python -m leakguard", *rest], testRunner=runner, exit=False)
         result = program.result
     finally:
         written = write_reports(reports, record)
+    if advises:
+        _print_bytes(advice_of(record, folder))
     if not result.wasSuccessful() or record.fails() or not written:
         return FAILED
     if result.testsRun == 0 and not result.skipped:
@@ -130,3 +135,14 @@ def write_reports(paths: Sequence[str], record: Record) -> bool:
             written = False
             sys.stderr.write(f"python -m leakguard: error: the report could not be written to {path}: {error}\n")
     return written
+
+
+def _print_bytes(text: str) -> None:
+    """Print a patch as it is, whatever encoding and line ends its files have."""
+    sys.stdout.flush()
+    out: Any = getattr(sys.stdout, "buffer", None)
+    if out is None:  # replaced by something that takes text only
+        sys.stdout.write(text.encode("utf-8", "replace").decode("utf-8"))
+    else:
+        out.write(text.encode("utf-8", "surrogateescape"))
+        out.flush()

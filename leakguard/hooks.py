@@ -16,8 +16,8 @@ import weakref
 from typing import Any, Callable, List, Tuple
 
 from leakguard import _compat, origin
-from leakguard.origin import BIRTH, OWNER, Birth, current_owner, note_coroutine, note_loop, raw_stack
-from leakguard.origin import process_births, raw_births
+from leakguard.origin import BIRTH, OWNER, Birth, birth_listeners, current_owner, note_coroutine, note_loop, raw_stack
+from leakguard.origin import process_births, raw_births, tell
 
 def _note_running_loops() -> None:
     """Note the loops that run already, in whatever thread: their frames have them."""
@@ -77,7 +77,9 @@ class _Hook:
 def _wrap_start(hook: _Hook, original: Any) -> Any:
     def start(self: Any, *args: Any, **kwargs: Any) -> Any:
         if hook.active and BIRTH not in self.__dict__:
-            self.__dict__[BIRTH] = Birth(OWNER.get() or current_owner(), raw_stack(sys._getframe(1)))
+            birth = self.__dict__[BIRTH] = Birth(OWNER.get() or current_owner(), raw_stack(sys._getframe(1)))
+            if birth_listeners:
+                tell("thread", birth)
         return original(self, *args, **kwargs)
 
     start.__doc__, start.__qualname__ = original.__doc__, "Thread.start"
@@ -90,6 +92,8 @@ def _wrap_start_raw(hook: _Hook, original: Any) -> Any:
             return original(function, *args, **kwargs)
         code = getattr(getattr(function, "__func__", function), "__code__", None)
         birth = Birth(current_owner(), raw_stack(sys._getframe(1)), code)
+        if birth_listeners:
+            tell("thread", birth)
         birth.time = _compat.clock()
         ident = original(function, *args, **kwargs)
         raw_births[ident] = birth
@@ -105,7 +109,10 @@ def _wrap_spawn(hook: _Hook, original: Any) -> Any:
             pid = made if isinstance(made, int) else made[2] if len(made) > 2 else made[0]
             if pid:  # 0: this is the child
                 caller = sys._getframe(1)
-                process_births[pid] = Birth(current_owner(), raw_stack(caller), _reference(caller.f_locals.get("self")))
+                birth = Birth(current_owner(), raw_stack(caller), _reference(caller.f_locals.get("self")))
+                process_births[pid] = birth
+                if birth_listeners:
+                    tell("process", birth)
         return made
 
     spawn.__name__, spawn.__doc__ = getattr(original, "__name__", "spawn"), original.__doc__
@@ -116,7 +123,9 @@ def _wrap_process_start(hook: _Hook, original: Any) -> Any:
     def start(self: Any) -> Any:
         original(self)
         if hook.active and self.pid not in process_births:  # made by the forkserver: no function here returned its pid
-            process_births[self.pid] = Birth(current_owner(), raw_stack(sys._getframe(1)))
+            birth = process_births[self.pid] = Birth(current_owner(), raw_stack(sys._getframe(1)))
+            if birth_listeners:
+                tell("process", birth)
 
     start.__doc__, start.__qualname__ = original.__doc__, original.__qualname__
     return start
@@ -150,10 +159,11 @@ def _watch_tasks(loop: Any, hook: _Hook) -> None:
     """Note where a loop is given its coroutines: on the loop itself, and not in debug mode.
 
     In debug mode a frame of ours would be on every stack that asyncio keeps, and Python keeps the origin of coroutines
-    anyway. The loop is referred to weakly: a cycle would keep it alive until the next collection.
+    anyway: there it is done only for listeners. The loop is referred to weakly: a cycle would keep it alive until the
+    next collection.
     """
     method: Any = loop.create_task
-    if loop.get_debug():
+    if loop.get_debug() and not birth_listeners:
         if getattr(method, "is_leakguards", False):
             del loop.create_task
         return

@@ -7,7 +7,7 @@ import functools
 import os
 import weakref
 from contextvars import ContextVar
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from leakguard import _compat
 from leakguard.model import Place
@@ -66,6 +66,19 @@ task_births: "weakref.WeakKeyDictionary[Any, Birth]" = weakref.WeakKeyDictionary
 """Coroutine -> where it was given to a loop; in debug mode Python itself keeps where it was made."""
 
 
+birth_listeners: List[Callable[[str, Birth], None]] = []
+"""Called with kind and birth of each thread and task right before it is created, of a process right after.
+
+Empty unless key tests are being proposed.
+"""
+
+
+def tell(kind: str, birth: Birth) -> None:
+    """Tell the listeners of a birth."""
+    for listener in list(birth_listeners):
+        listener(kind, birth)
+
+
 def note_loop(loop: Any) -> None:
     """Remember an event loop, of whatever class: it has run, so it may have tasks."""
     if getattr(loop, _NOTED, None) is None:
@@ -110,7 +123,9 @@ def note_coroutine(coroutine: Any, frame: Any) -> None:
     """Note where a coroutine was given to a loop, unless that is known already."""
     try:
         if coroutine not in task_births:
-            task_births[coroutine] = Birth(OWNER.get() or current_owner(), raw_stack(frame))
+            birth = task_births[coroutine] = Birth(OWNER.get() or current_owner(), raw_stack(frame))
+            if birth_listeners:
+                tell("task", birth)
     except TypeError:
         pass  # an awaitable that nobody can refer to weakly
 

@@ -252,3 +252,9 @@ def key_category(cls: Optional[type], method: Any) -> Optional[str]:
     category = getattr(method, _KEY, None)
     return getattr(cls, _KEY, None) if category is None else category
 
+
+
+def may_have_key_scope(cls: type) -> bool:
+    """Whether a class itself may ask for the scope ``key``; quick, as every class of a run is asked."""
+    decorated = any(vars(ancestor).get(_POLICY, {}).get("scope") == "key" for ancestor in cls.__mro__)
+    return decorated or getattr(cls, "leak_scope", None) == "key"

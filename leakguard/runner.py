@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+import os
+import sys
 import unittest
 import unittest.suite
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
-from leakguard import _compat, case, check, exit
+from leakguard import _compat, advise, case, check, exit, origin
 from leakguard.guard import Guard, Subject
 from leakguard.ignore import Rule
 from leakguard.model import LeakError, LeakReport
-from leakguard.policy import resolve
+from leakguard.policy import may_have_key_scope, resolve
 from leakguard.report import text
+from leakguard.timing import Course, Creation, Observation, Timing
 
 __unittest = True
 
@@ -41,9 +45,13 @@ class Fixtures:
         self._class: Optional[case.FixtureGuard] = None
         self._module = ""
         self.next_module = ""
+        self.timing: Optional[Timing] = None
+        """What measures tests, from the first class on that has the scope ``key``."""
 
     def class_begins(self, cls: Any) -> None:
         """Before ``setUpClass``; classes with the mixin guard themselves."""
+        if self.timing is not None and may_have_key_scope(cls):
+            self.timing.install()
         if issubclass(cls, unittest.TestCase) and not issubclass(cls, case.LeakGuardMixin):
             self._class = case.fixture_guard("class", case.class_name(cls), cls)
 
@@ -85,6 +93,11 @@ class Record:
         self.live: Tuple[Dict[str, int], Dict[str, int]] = ({}, {})
         self.rules: Tuple[Rule, ...] = ()
         self.tests_run = 0
+        self.courses: List[Course] = []
+        """What was measured of the tests: of all for advice, else of some or none."""
+        self.skipped: Set[str] = set()
+        self.fixture_births: Set[Creation] = set()
+        self.seconds = 0.0
 
     def fails(self) -> bool:
         """Whether a leak counts that no test, class or module has failed for."""
@@ -100,6 +113,11 @@ class Record:
         used = {rule for report in self.reports for rule, _ in report.ignored}
         return [str(rule) for rule in self.rules if str(rule) not in used]
 
+    def scoped_tests(self) -> List[text.ScopedTest]:
+        """The tests that ran in the scope ``key``."""
+        scoped = [one for one in self.courses if one.policy.scope == "key" and one.policy.action != "off"]
+        return [text.ScopedTest(c.id, c.class_name, c.module, c.category, c.checked, c.seconds) for c in scoped]
+
 
 class GuardedRunner(unittest.TextTestRunner):
     """A TextTestRunner that guards every TestCase of the suite, whether or not it uses the mixin."""
@@ -109,6 +127,9 @@ class GuardedRunner(unittest.TextTestRunner):
     record: Optional[Record] = None
     """What the run puts on record: a new one for each run unless a subclass has one."""
 
+    advises = False
+    """Whether to measure all tests, so that key tests can be proposed."""
+
     def run(self, test: Any) -> Any:
         """Run the suite, check what is left at its end, and print the summary, even after Ctrl-C."""
         record, policy = self.record or Record(), resolve()
@@ -117,13 +138,20 @@ class GuardedRunner(unittest.TextTestRunner):
         self._fixtures = Fixtures()
         hooks = _compat.SuiteHooks(unittest.suite.TestSuite, self._fixtures)
         guard = Guard("run", Subject("unattributed", "the run"), policy)
-        before = live_things()
+        timing = self._fixtures.timing = Observation(guard) if self.advises else Timing(guard)
+        before, start = live_things(), _compat.clock()
         guard.begin()
         try:
+            if self.advises or policy.scope == "key":
+                timing.install()
             return super().run(test)
         finally:
             try:
                 hooks.remove()
+                timing.remove()
+                record.courses, record.seconds = timing.courses, _compat.clock() - start
+                record.fixture_births = timing.fixture_births
+                record.skipped = {one.id() for one, _ in getattr(self._fixtures.result, "skipped", ())}
                 record.live = (before, live_things())
                 record.tests_run = getattr(self._fixtures.result, "testsRun", 0)
                 guard.close_all_within()
@@ -140,6 +168,7 @@ class GuardedRunner(unittest.TextTestRunner):
     def _print_summary(self, record: Record) -> None:
         lines = text.summary(record.reports)
         lines += text.growth(*record.live) if record.reports else []
+        lines += text.key_tests(record.scoped_tests())
         lines += [f"Unused ignore: {rule}" for rule in record.unused_rules()]
         blocking = exit.warning()
         exit.remember(blocking)
@@ -153,3 +182,57 @@ def live_things() -> Dict[str, int]:
     """How many threads and tasks are alive now."""
     return {"threads": len(_compat.live_threads), "tasks": _compat.live_task_count()}
 
+
+# -- advice --------------------------------------------------------------------------------------
+
+
+def advice_of(record: Record, folder: str) -> str:
+    """Propose key tests from what a run, begun in `folder`, has put on record; skipped tests are left out."""
+    root = _repository(folder)
+    tests = [_as_test(course, root) for course in record.courses if course.id not in record.skipped]
+    sources = {}
+    for path in {test.definition.path for test in tests if test.definition.path}:
+        with open(os.path.join(root, path), "rb") as file:
+            sources[path] = file.read()
+    return advise.advice(tests, record.seconds, sources, _lines(record.fixture_births))
+
+
+def _as_test(course: Course, root: str) -> advise.Test:
+    owner = next((cls for cls in course.cls.__mro__ if course.method in vars(cls)), course.cls)
+    return advise.Test(
+        id=course.id,
+        seconds=course.seconds,
+        load=course.load,
+        lines=_lines(course.births),
+        definition=_definition(owner, course.method, root),
+        is_key=course.category is not None,
+        is_inherited=owner is not course.cls,
+    )
+
+
+def _lines(creations: Iterable[Creation]) -> "frozenset[advise.Line]":
+    return frozenset(advise.Line(kind, str(origin.place_of(code, at))) for kind, code, at in creations)
+
+
+def _definition(cls: Any, method: str, root: str) -> advise.Definition:
+    """Where a class's own method is written, as a path below the root of the repository."""
+    path = os.path.abspath(getattr(sys.modules.get(cls.__module__), "__file__", None) or "")
+    shown = os.path.relpath(path, root).replace(os.sep, "/")
+    problem = ""
+    if not (path.endswith(".py") and os.path.isfile(path)):
+        problem = f"module {cls.__module__} has no source file"
+    elif shown.startswith("../") or origin.rank(path) != origin.USER:
+        problem = f"{origin.show_path(path)} is not a file of this repository"
+    code = getattr(inspect.unwrap(vars(cls).get(method)), "__code__", None)
+    line = getattr(code, "co_firstlineno", 0)
+    return advise.Definition("" if problem else shown, cls.__qualname__, method, line, problem)
+
+
+def _repository(folder: str) -> str:
+    """The root of the repository that a folder is in: the nearest one with ``.git``, else the folder itself."""
+    root = folder
+    while not os.path.exists(os.path.join(root, ".git")):
+        root, below = os.path.dirname(root), root
+        if root == below:
+            return folder
+    return root

@@ -24,9 +24,15 @@ MAY_IMPORT = {
     "exit": ("_compat", "origin", "probes"),
     "check": ("_compat", "origin", "ignore", "model", "probes", "report.text", "exit"),
     "guard": ("check", "hooks", "origin", "policy", "probes", "model", "_compat"),
-    "case": ("guard", "check", "hooks", "origin", "policy", "model", "_compat"),
+    "hub": ("probes", "model", "_compat"),
+    "teardown": ("hub", "check", "origin", "probes", "model", "_compat"),
+    "case": ("teardown", "guard", "check", "hooks", "origin", "policy", "model", "_compat"),
     "async_case": ("case", "origin", "_compat"),
-    "runner": ("case", "check", "exit", "guard", "ignore", "model", "policy", "report", "_compat"),
+    "advise": ("report.text",),
+    "timing": ("case", "origin", "policy", "_compat"),
+    "runner": (
+        "advise", "case", "check", "exit", "guard", "ignore", "model", "origin", "policy", "report", "timing", "_compat"
+    ),  # fmt: skip
     "selftest": ("guard", "model"),
     "cli": ("runner", "policy", "selftest", "report"),
     "__main__": ("cli",),
@@ -40,6 +46,7 @@ ASYNCIO = {"async_case": "at its top: it is the async case", "selftest": "inside
 PRIVATE_NAMES = {
     ("async_case", "_setupAsyncioRunner"): "overridden, from 3.11, to choose the loop's debug mode",
     ("async_case", "_setupAsyncioLoop"): "the same on 3.9 and 3.10",
+    ("timing", "_testMethodName"): "the same as for case",
     ("case", "_testMethodName"): "the name of a test's method has no public way to it that a subclass cannot change",
     ("runner", "_ErrorHolder"): "what unittest itself hands to addError for a fixture",
     ("runner", "_moduleSetUpFailed"): "where unittest's suite notes it, on the result",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterable, List, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from leakguard.model import Leak, LeakReport
 
@@ -100,3 +100,53 @@ def summary(reports: Sequence[LeakReport]) -> List[str]:
 def growth(before: Dict[str, int], after: Dict[str, int]) -> List[str]:
     """How many things of each kind were alive before the first test and after the last."""
     return ["Growth over the run: " + ", ".join(f"{what} {before[what]} -> {after[what]}" for what in before)]
+
+
+class ScopedTest(NamedTuple):
+    """A test that ran in the scope ``key``; times in seconds."""
+
+    id: str
+    class_name: str
+    module: str
+    category: Optional[str]
+    """What ``@key_test`` says, "" if it says nothing, None if the test is no key test."""
+    checked: float
+    seconds: float
+
+
+def key_tests(tests: Sequence[ScopedTest]) -> List[str]:
+    """The categories of key tests, what each cost, and the classes of tests that have none.
+
+    A category without a text is the test's class: the smallest group of tests that share fixtures, and so what they
+    leave. A module in which no class has a key test is named once, instead of all its classes.
+    """
+    if not tests:
+        return []
+    keys = [test for test in tests if test.category is not None]
+    by_category: Dict[str, List[ScopedTest]] = {}
+    for test in keys:
+        by_category.setdefault(test.category or test.class_name, []).append(test)
+    lines = [f"Key tests: {len(keys)} of {count_of(len(tests), 'test')}"]
+    if keys:
+        checked, seconds = sum(test.checked for test in keys), sum(test.seconds for test in keys)
+        lines[0] += f", checks {_duration(checked)}, tests {_duration(seconds)}"
+    for category, members in sorted(by_category.items()):
+        lines.append(f"  {category}")
+        lines += [f"    check {_duration(t.checked)}, test {_duration(t.seconds)}  {t.id}" for t in members]
+    return lines + [f"No key test in {place}" for place in _places_without(tests, keys)]
+
+
+def _places_without(tests: Sequence[ScopedTest], keys: Sequence[ScopedTest]) -> List[str]:
+    modules, classes = {test.module for test in keys}, {test.class_name for test in keys}
+    places = [
+        f"class {test.class_name}" if test.module in modules else f"module {test.module}"
+        for test in tests
+        if test.class_name not in classes
+    ]
+    return list(dict.fromkeys(places))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} us"
+    return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
