@@ -265,7 +265,7 @@ def client_name(client: Any) -> str:
         found = None
     if isinstance(found, tuple) and len(found) >= 2:
         found = f"{found[0]}:{found[1]}"
-    return printable(found) if found else type(client).__qualname__
+    return printable(found) if found else type(client).__name__
 
 
 def undelivered(hub: Any) -> int:
@@ -306,7 +306,7 @@ def _is_inside(task: Any, hub: Any) -> bool:
 def name_of(hub: Any) -> str:
     """How messages name a hub that was given no name: its own, else its class."""
     name = getattr(hub, "name", None)
-    return printable(name) if isinstance(name, str) and name else type(hub).__qualname__
+    return printable(name) if isinstance(name, str) and name else type(hub).__name__
 
 
 def plural(number: int, what: str) -> str:

@@ -1,0 +1,637 @@
+"""Hub teardown: what can be stopped and how, the phases, what is said, and what a teardown must never do."""
+
+import asyncio
+import collections
+import concurrent.futures
+import contextlib
+import multiprocessing
+import queue
+import socketserver
+import subprocess
+import sys
+import threading
+import unittest
+from unittest import mock
+
+from leakguard import LeakGuardAsyncTestCase, LeakGuardTestCase, hub, teardown
+from tests.doubles import JOIN_SECONDS, BlockedThread
+from tests.guarded import run_inner, run_inner_async
+
+SHORT = 0.2
+"""A timeout, in seconds, for a hub that is meant to outlive it."""
+
+
+class Recorder:
+    """Makes objects whose methods note that they were called."""
+
+    def __init__(self, *names, awaited=(), **attributes):
+        self.calls = []
+        methods = {name: self._method(name, name in awaited) for name in names}
+        self.hub = type("Hub", (), {**methods, **attributes})()
+
+    def _method(self, name, is_async):
+        def call(hub):
+            self.calls.append(name)
+
+        async def call_async(hub):
+            await asyncio.sleep(0)
+            self.calls.append(name)
+
+        return call_async if is_async else call
+
+
+class TaskHub:
+    """A hub with a task of its own, which `close` ends, on its loop."""
+
+    def __init__(self, stop=True):
+        self._closing, self._stop = asyncio.Event(), stop
+        self._task = asyncio.get_running_loop().create_task(self._serve(), name="serving")
+
+    async def _serve(self):
+        await self._closing.wait()
+
+    def close(self):
+        if self._stop:
+            self._closing.set()
+
+
+class HangingHub:
+    """A hub whose close never returns."""
+
+    async def close(self):
+        await asyncio.get_running_loop().create_future()
+
+
+class ThreadHub:
+    """A hub that lives in a thread."""
+
+    def __init__(self, stops=True):
+        self._stops = stops
+        self.thread = BlockedThread(name="hub-thread").start_blocked()
+
+    def stop(self):
+        if self._stops:
+            self.thread.release()
+
+
+def head(outcome):
+    """The last line of each failure and error of an outcome."""
+    return [trace.strip().splitlines()[-1] for _, trace in [*outcome.failures, *outcome.errors]]
+
+
+def warnings_of(outcome):
+    """What was logged of teardowns, without the hub's test."""
+    return [text.partition("_0: ")[2] for level, text in outcome.logged if "teardown of hub" in text]
+
+
+class VerbTests(unittest.TestCase):
+    CASES = {
+        "asyncio's and websockets' servers": (("close", "wait_closed"), ["close", "wait_closed"]),
+        "redis": (("close", "aclose"), ["aclose"]),
+        "aiohttp's runner": (("shutdown", "cleanup"), ["cleanup"]),
+        "aiohttp's site": (("stop",), ["stop"]),
+        "tornado's server": (("stop", "close_all_connections"), ["stop", "close_all_connections"]),
+        "a pool": (("close", "join"), ["close", "join"]),
+        "a threaded server": (("shutdown",), ["shutdown"]),
+    }
+
+    def test_the_verbs_of_real_libraries_in_their_order(self):
+        """Of several verbs the one that is the whole is called, then what waits for it; sync and async alike."""
+        for title, (names, calls) in self.CASES.items():
+            for awaited in ((), names):
+                with self.subTest(title, awaited=bool(awaited)):
+                    made = Recorder(*names, awaited=awaited)
+                    outcome = run_inner_async(lambda test: test.addHub(made.hub))
+                    self.assertEqual((head(outcome), made.calls), ([], calls))
+
+    def test_a_method_that_wants_arguments_is_no_verb(self):
+        """``join(name)`` of a chat hub is not what waits for it."""
+        joined = []
+        made = Recorder("close", join=lambda self, name: joined.append(name))
+        self.assertEqual(head(run_inner(lambda test: test.addHub(made.hub))), [])
+        self.assertEqual((made.calls, joined), (["close"], []))
+
+    def test_addHub_returns_the_hub(self):
+        """So that it can stand where the hub is made."""
+        made, got = Recorder("close"), []
+        run_inner(lambda test: got.append(test.addHub(made.hub)))
+        self.assertEqual(got, [made.hub])
+
+    def test_a_stop_of_the_users(self):
+        """``stop=`` takes any callable, sync or async, for any object."""
+        for is_async in (False, True):
+            with self.subTest(is_async=is_async):
+                made = Recorder("stop", awaited=("stop",) if is_async else ())
+                self.assertEqual(head(run_inner_async(lambda test: test.addHub(object(), stop=made.hub.stop))), [])
+                self.assertEqual(made.calls, ["stop"])
+
+    def test_what_cannot_be_stopped(self):
+        """A TypeError where it is added names what was looked for."""
+        with self.assertRaises(TypeError) as caught:
+            LeakGuardTestCase().addHub(object())
+        self.assertEqual(
+            str(caught.exception),
+            "addHub cannot stop a object: it has none of aclose(), cleanup(), stop(), close(), shutdown(), server_close(), "
+            "or a task or future, a thread with stop, shutdown, close, cancel, quit, a process, an executor, a server, "
+            "an entered context manager; pass stop=",
+        )
+
+    def test_a_thread_without_a_way_to_stop_it(self):
+        """A plain thread cannot be stopped."""
+        with self.assertRaisesRegex(TypeError, "^addHub cannot stop a Thread: "):
+            LeakGuardTestCase().addHub(threading.Thread())
+
+    def test_what_would_have_to_be_awaited_in_a_sync_test(self):
+        """A TypeError where it is added says what to use."""
+        with self.assertRaises(TypeError) as caught:
+            LeakGuardTestCase().addHub(HangingHub())
+        self.assertEqual(
+            str(caught.exception),
+            "addHub cannot await HangingHub.close() here: use LeakGuardAsyncTestCase, or pass a stop= that is not async",
+        )
+
+    def test_a_stop_that_turns_out_to_be_async_in_a_sync_test(self):
+        """It is an error of the test, and nothing is left un-awaited."""
+
+        async def stop():
+            pass
+
+        outcome = run_inner(lambda test: test.addHub(object(), stop=lambda: stop()))
+        self.assertEqual(
+            head(outcome), ["TypeError: hub 'object': its stop must be awaited: use LeakGuardAsyncTestCase"]
+        )
+
+    def test_bad_arguments(self):
+        """Each says what was wanted and what came."""
+        wanted = "addHub's timeout must be a number of seconds > 0 (got {})"
+        for given, error, message in (
+            ({"timeout": 0}, ValueError, wanted.format("0")),
+            ({"timeout": True}, ValueError, wanted.format("True")),
+            ({"timeout": "5"}, ValueError, wanted.format("'5'")),
+            ({"timeout": float("inf")}, ValueError, wanted.format("inf")),
+            ({"timeout": float("nan")}, ValueError, wanted.format("nan")),
+            ({"stop": "close"}, TypeError, "addHub's stop must be callable (got 'close')"),
+            ({"name": 3}, TypeError, "addHub's name must be a str (got 3)"),
+        ):
+            with self.subTest(given), self.assertRaises(error) as caught:
+                LeakGuardTestCase().addHub(Recorder("close").hub, **given)
+            self.assertEqual(str(caught.exception), message)
+
+
+class KindTests(unittest.TestCase):
+    """What is stopped without verbs."""
+
+    def test_tasks_and_futures(self):
+        """They are cancelled."""
+        kept = []
+
+        async def leaves(test):
+            loop = asyncio.get_running_loop()
+            kept.append(test.addHub(loop.create_task(asyncio.Event().wait())))
+            kept.append(test.addHub(loop.create_future()))
+
+        self.assertEqual(head(run_inner_async(leaves)), [])
+        self.assertEqual([future.cancelled() for future in kept], [True, True])
+
+    def test_an_asyncio_server_with_a_client(self):
+        """It is closed, and its client's connection with it, which is said."""
+
+        async def serve(reader, writer):
+            await reader.read()
+            writer.close()
+
+        async def leaves(test):
+            server = test.addHub(await asyncio.start_server(serve, "127.0.0.1", 0), name="echo")
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            test.addCleanup(writer.close)
+            writer.write(b"x")
+            while not hub.clients_of(server):
+                await asyncio.sleep(0)
+
+        outcome = run_inner_async(leaves)
+        self.assertEqual(head(outcome), [])
+
+    def test_a_client_that_is_still_connected_is_said(self):
+        """How many, and which."""
+        addresses = []
+
+        async def serve(reader, writer):
+            await reader.read()
+            writer.close()
+
+        async def leaves(test):
+            clients = []
+            test.addCleanup(lambda: clients[0].close())
+            server = test.addHub(await asyncio.start_server(serve, "127.0.0.1", 0), name="echo")
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            clients.append(writer)
+            addresses.append("{}:{}".format(*writer.get_extra_info("sockname")))
+            while not hub.clients_of(server):
+                await asyncio.sleep(0)
+
+        outcome = run_inner_async(leaves)
+        self.assertEqual(head(outcome), [])
+        self.assertEqual(warnings_of(outcome), [f"1 client still connected: {addresses[0]}"])
+
+    def test_executors(self):
+        """What has not begun is cancelled, and the workers end."""
+        kept = []
+
+        def leaves(test):
+            executor = test.addHub(concurrent.futures.ThreadPoolExecutor(1))
+            executor.submit(int).result()
+            kept.append(executor)
+
+        self.assertEqual(head(run_inner(leaves)), [])
+        with self.assertRaises(RuntimeError):
+            kept[0].submit(int)
+
+    def test_processes(self):
+        """A child is terminated and waited for, its pipes are closed."""
+        kept = []
+
+        def leaves(test):
+            command = [sys.executable, "-c", "input()"]
+            kept.append(test.addHub(subprocess.Popen(command, stdin=subprocess.PIPE)))
+
+        self.assertEqual(head(run_inner(leaves)), [])
+        self.assertEqual((kept[0].returncode, kept[0].stdin.closed), (-15, True))
+
+    def test_a_process_that_ignores_terminate(self):
+        """It is killed, which is said."""
+        script = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); input()"
+
+        def leaves(test):
+            pipe = subprocess.PIPE
+            child = test.addHub(subprocess.Popen([sys.executable, "-c", script], stdin=pipe, stdout=pipe))
+            child.stdout.readline()
+            leaves.pid = child.pid
+
+        outcome = run_inner(leaves)
+        self.assertEqual(head(outcome), [])
+        self.assertEqual(warnings_of(outcome), [f"process {leaves.pid} ignored terminate() and was killed"])
+
+    def test_processes_of_asyncio_and_multiprocessing(self):
+        """The same, on the loop and off it."""
+        kept = []
+
+        async def leaves(test):
+            command = (sys.executable, "-c", "input()")
+            kept.append(test.addHub(await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE)))
+            child = multiprocessing.get_context("spawn").Process(target=int)
+            child.start()
+            kept.append(test.addHub(child))
+
+        self.assertEqual(head(run_inner_async(leaves)), [])
+        self.assertEqual((kept[0].returncode, kept[1].is_alive()), (-15, False))
+
+    def test_threads_with_a_stop(self):
+        """It is called, and the thread is waited for."""
+
+        class Worker(BlockedThread):
+            def stop(self):
+                self.release()
+
+        kept = []
+        self.assertEqual(head(run_inner(lambda test: kept.append(test.addHub(Worker().start_blocked())))), [])
+        self.assertFalse(kept[0].is_alive())
+
+    def test_entered_context_managers(self):
+        """They are left, the async way before the sync one."""
+        left = []
+
+        @contextlib.contextmanager
+        def sync_one():
+            yield
+            left.append("sync")
+
+        @contextlib.asynccontextmanager
+        async def async_one():
+            yield
+            left.append("async")
+
+        async def leaves(test):
+            await test.addHub(async_one()).__aenter__()
+            test.addHub(sync_one()).__enter__()
+
+        self.assertEqual(head(run_inner_async(leaves)), [])
+        self.assertEqual(left, ["sync", "async"])
+
+    def test_socketserver_that_serves_and_one_that_never_did(self):
+        """``shutdown()`` would wait for ever for a ``serve_forever()`` that nobody called."""
+
+        def leaves(test):
+            test.addHub(socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler))
+            server = test.addHub(socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler))
+            threading.Thread(target=server.serve_forever).start()
+
+        self.assertEqual(head(run_inner(leaves)), [])
+
+    def test_a_server_that_looks_whether_it_should_exit(self):
+        """uvicorn's way: a flag is set, and whoever serves is waited for."""
+
+        class Server:
+            should_exit = False
+
+            async def serve(self):
+                while not self.should_exit:
+                    await asyncio.sleep(0)
+
+        async def leaves(test):
+            server = test.addHub(Server())
+            asyncio.get_running_loop().create_task(server.serve())
+
+        outcome = run_inner_async(leaves)
+        self.assertEqual((head(outcome), warnings_of(outcome)), ([], []))
+
+
+class PhaseTests(unittest.TestCase):
+    def test_last_registered_first_among_the_cleanups(self):
+        """A teardown is a cleanup like others, and comes before the leak check."""
+        order = []
+
+        async def leaves(test):
+            test.addCleanup(order.append, "first")
+            test.addHub(TaskHub(), stop=lambda: order.append("hub"), timeout=SHORT)
+            test.addCleanup(order.append, "last")
+
+        outcome = run_inner_async(leaves)
+        self.assertEqual((order, outcome.leaks), (["last", "hub", "first"], []))
+
+    def test_the_hubs_own_tasks_and_threads_are_waited_for(self):
+        """A stop that only asks is enough."""
+
+        async def of_tasks(test):
+            test.addHub(TaskHub())
+
+        self.assertEqual(warnings_of(run_inner_async(of_tasks)), [])
+        outcome = run_inner(lambda test: test.addHub(ThreadHub()))
+        self.assertEqual((head(outcome), warnings_of(outcome)), ([], []))
+
+    def test_tasks_that_go_on_are_cancelled_and_said(self):
+        """After the timeout; the test passes."""
+
+        async def leaves(test):
+            test.addHub(TaskHub(stop=False), timeout=SHORT)
+
+        outcome = run_inner_async(leaves)
+        self.assertEqual((head(outcome), outcome.leaks), ([], []))
+        self.assertEqual(warnings_of(outcome), ["1 task cancelled: serving"])
+
+    def test_threads_that_go_on_fail_the_test(self):
+        """Nobody can end them."""
+        kept = []
+        outcome = run_inner(lambda test: kept.append(test.addHub(ThreadHub(stops=False), timeout=SHORT)))
+        kept[0].thread.end()
+        (line,) = head(outcome)
+        self.assertRegex(line, r"HubError: hub 'ThreadHub' did not stop within 0.2 s: .*thread 'hub-thread' it is at ")
+        self.assertEqual(outcome.counts(), (1, 0))
+
+    def test_a_hub_that_hangs_fails_its_test_and_the_next_one_is_clean(self):
+        """The failure says what it was waiting in; the run goes on."""
+
+        async def hangs(test):
+            test.addHub(HangingHub(), timeout=SHORT, name="chat")
+
+        async def is_clean(test):
+            pass
+
+        outcome = run_inner_async(hangs, is_clean)
+        self.assertEqual([test.id() for test, _ in outcome.failures], ["inner.Inner.test_0"])
+        self.assertRegex(
+            head(outcome)[0], r"HubError: hub 'chat' did not stop within 0.2 s: it is at .*test_hub.py:\d+ in HangingHub.close"
+        )
+
+    @unittest.skipUnless(hasattr(teardown.signal, "setitimer"), "a blocking call can be ended by an alarm only")
+    def test_a_stop_that_blocks_the_thread(self):
+        """The same for a call that never returns, in a sync test and on the loop."""
+        for run, close in ((run_inner, None), (run_inner_async, None)):
+            with self.subTest(run.__name__):
+                blocked = threading.Event()
+
+                def leaves(test):
+                    test.addHub(object(), stop=lambda: blocked.wait(), timeout=SHORT)
+
+                (line,) = head(run(leaves))
+                self.assertRegex(line, r"did not stop within 0.2 s: it is at .*test_hub.py:\d+ in .*<lambda>, waiting in threading.Event.wait")
+
+    def test_a_stop_that_blocks_outside_of_the_main_thread(self):
+        """There a thread of its own is left behind, and the run goes on."""
+        blocked = threading.Event()
+        outcomes = []
+
+        def leaves(test):
+            test.addHub(object(), stop=blocked.wait, timeout=SHORT)
+
+        def run():
+            outcomes.append(run_inner(leaves))
+
+        runner = threading.Thread(target=run)
+        runner.start()
+        runner.join(JOIN_SECONDS)
+        blocked.set()
+        self.assertRegex(head(outcomes[0])[0], r"HubError: hub 'object' did not stop within 0.2 s: it is at ")
+        for thread in threading.enumerate():
+            if thread.name == "teardown of object":
+                thread.join(JOIN_SECONDS)
+
+    def test_an_alarm_of_the_users_goes_on(self):
+        """A timer and a handler that were there are there again."""
+        signal = teardown.signal
+        if not hasattr(signal, "setitimer"):
+            self.skipTest("no alarms here")
+        saved = signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        self.addCleanup(signal.signal, signal.SIGALRM, saved)
+        signal.setitimer(signal.ITIMER_REAL, 1000, 7)
+        self.addCleanup(signal.setitimer, signal.ITIMER_REAL, 0)
+        self.assertEqual(head(run_inner(lambda test: test.addHub(Recorder("close").hub))), [])
+        self.assertEqual(signal.getsignal(signal.SIGALRM), signal.SIG_IGN)
+        left, interval = signal.getitimer(signal.ITIMER_REAL)
+        self.assertEqual((900 < left <= 1000, interval), (True, 7))
+
+    def test_an_error_of_one_teardown_hides_no_other(self):
+        """Every hub is torn down, and every error is reported."""
+        made = Recorder("close")
+
+        def fail(what):
+            raise ZeroDivisionError(what)
+
+        async def leaves(test):
+            test.addHub(made.hub)
+            test.addHub(object(), stop=lambda: fail("one"))
+            test.addHub(object(), stop=lambda: fail("two"))
+
+        outcome = run_inner_async(leaves)
+        self.assertEqual(made.calls, ["close"])
+        self.assertEqual(sorted(head(outcome)), ["ZeroDivisionError: one", "ZeroDivisionError: two"])
+
+    def test_an_error_of_one_verb_keeps_no_other_from_being_called(self):
+        """``server_close`` comes though ``stop`` has failed; the first error is the test's."""
+        made = Recorder("server_close", stop=lambda self: 1 / 0)
+        outcome = run_inner(lambda test: test.addHub(made.hub))
+        self.assertEqual((made.calls, head(outcome)), (["server_close"], ["ZeroDivisionError: division by zero"]))
+
+    def test_closed_before(self):
+        """An error that only says that it is closed already is logged, not raised."""
+
+        def stop():
+            raise RuntimeError("Site is not registered in runner")
+
+        outcome = run_inner(lambda test: test.addHub(object(), stop=stop))
+        self.assertEqual(head(outcome), [])
+        self.assertEqual(warnings_of(outcome), ["it was closed already (Site is not registered in runner)"])
+
+    def test_hubs_of_one_class_are_torn_down_together(self):
+        """A hundred that hang cost one timeout; stops begin last registered first."""
+        begun = []
+
+        class Hub(HangingHub):
+            def __init__(self, number):
+                self.number = number
+
+            async def close(self):
+                begun.append(self.number)
+                await super().close()
+
+        async def leaves(test):
+            for number in range(100):
+                test.addHub(Hub(number), timeout=SHORT)
+
+        with mock.patch.object(teardown, "_wait", side_effect=teardown._wait) as waits:
+            outcome = run_inner_async(leaves)
+        self.assertEqual((begun, len(waits.mock_calls)), (list(range(99, -1, -1)), 1))
+        self.assertEqual(outcome.counts(), (100, 0))
+
+    def test_hubs_of_other_classes_wait_for_those_registered_after_them(self):
+        """A client is closed before its server is, and so is what another cleanup stands between."""
+        order = []
+
+        def make(name):
+            async def close(self):
+                order.append(name)
+                await asyncio.sleep(0)
+                order.append(f"{name} closed")
+
+            return type(name.capitalize(), (), {"close": close})()
+
+        async def leaves(test):
+            test.addHub(make("server"))
+            test.addHub(make("client"))
+
+        self.assertEqual(head(run_inner_async(leaves)), [])
+        self.assertEqual(order, ["client", "client closed", "server", "server closed"])
+
+    def test_hubs_in_threads_are_torn_down_together(self):
+        """In threads of ours, as each may block."""
+        barrier = threading.Barrier(3)
+
+        class Hub(ThreadHub):
+            def stop(self):
+                barrier.wait(JOIN_SECONDS)  # all three are in it at once, or this breaks
+                super().stop()
+
+        def leaves(test):
+            for _ in range(3):
+                test.addHub(Hub())
+
+        self.assertEqual(head(run_inner(leaves)), [])
+
+    def test_a_frozen_clock_of_the_loop(self):
+        """The timeout is of real seconds."""
+
+        async def leaves(test):
+            asyncio.get_running_loop().time = lambda: 1.0
+            test.addHub(HangingHub(), timeout=SHORT)
+
+        self.assertEqual(run_inner_async(leaves).counts(), (1, 0))
+
+
+class ForcedTests(unittest.TestCase):
+    def test_clients_and_messages(self):
+        """Who is connected and what is undelivered is said, where the hub has it under a usual name."""
+        Client = collections.namedtuple("Client", "name")
+
+        class Hub:
+            def __init__(self):
+                self.clients = {Client(f"c{number}"): queue.Queue() for number in range(7)}
+                self.backlog = queue.Queue()
+                self.backlog.put("x")
+                for waiting in self.clients.values():
+                    waiting.put("y")
+
+            def close(self):
+                self.clients.clear()
+
+        outcome = run_inner(lambda test: test.addHub(Hub(), name="chat"))
+        self.assertEqual(
+            outcome.logged,
+            [
+                (
+                    "WARNING",
+                    "leakguard: teardown of hub 'chat' in inner.Inner.test_0: "
+                    "7 clients still connected: c0, c1, c2, c3, c4 and 2 more; 8 messages undelivered",
+                )
+            ],
+        )
+
+    def test_a_hub_that_lies_about_itself(self):
+        """Properties and queues that raise say nothing, and break nothing."""
+
+        class Broken:
+            def qsize(self):
+                raise NotImplementedError
+
+            get = None
+
+        class Hub:
+            def __init__(self):
+                self.queue = Broken()
+
+            @property
+            def clients(self):
+                raise ZeroDivisionError
+
+            def close(self):
+                pass
+
+        outcome = run_inner(lambda test: test.addHub(Hub()))
+        self.assertEqual((head(outcome), outcome.logged), ([], []))
+
+    def test_names_of_clients(self):
+        """An address, a name, a text, else the class."""
+
+        class Remote:
+            remote_address = ("127.0.0.1", 80)
+
+        class Nameless:
+            pass
+
+        class Closed:
+            @property
+            def remote_address(self):
+                raise OSError
+
+        transport = mock.Mock(spec=["get_extra_info"])
+        transport.get_extra_info.return_value = ("::1", 80, 0, 0)
+        cases = [(Remote(), "127.0.0.1:80"), ("ann", "ann"), (Nameless(), "Nameless"), (Closed(), "Closed")]
+        for client, name in [*cases, (transport, "::1:80")]:
+            with self.subTest(name):
+                self.assertEqual(hub.client_name(client), name)
+
+
+class AsyncFixtureTests(unittest.TestCase):
+    def test_from_asyncSetUp(self):
+        """A hub of ``asyncSetUp`` is torn down with its test."""
+        made = Recorder("close", awaited=("close",))
+
+        class Inner(LeakGuardAsyncTestCase):
+            async def asyncSetUp(self):
+                self.addHub(made.hub)
+
+            async def test(self):
+                pass
+
+        result = unittest.TestResult()
+        Inner("test").run(result)
+        self.assertTrue(result.wasSuccessful())
+        self.assertEqual(made.calls, ["close"])
