@@ -22,6 +22,7 @@ FIRST = ("aclose", "cleanup", "stop", "close", "shutdown", "server_close")
 """The verbs that stop something, best first: of an object that has several, one is the whole and the rest are its parts.
 
 ``aclose`` is the async one where ``close`` is deprecated (redis, httpx); ``cleanup`` includes ``shutdown`` (aiohttp).
+In an async test what must be awaited comes before what need not be: it is the whole (aiosqlite's ``close``, not ``stop``).
 """
 
 THEN = ("close_all_connections", "server_close", "wait_closed", "join")
@@ -58,26 +59,27 @@ def stopper(hub: Any, stop: Optional[Callable[[], Any]], is_async: bool) -> Call
         return functools.partial(_by_closing, hub)
     if hasattr(hub, "should_exit") and _has(hub, "serve"):  # uvicorn: whoever serves looks at it
         return functools.partial(_by_calls, [functools.partial(setattr, hub, "should_exit", True)])
-    calls = _verbs(hub)
+    calls = _verbs(hub, is_async)
     if not calls:
         raise TypeError(f"addHub cannot stop a {type(hub).__qualname__}: it has none of {WANTED}; pass stop=")
     awaited = [call for call in calls if inspect.iscoroutinefunction(call)]
     if awaited and not is_async:
         what = getattr(awaited[0], "__qualname__", "its stop")
         raise TypeError(f"addHub cannot await {what}() here: use LeakGuardAsyncTestCase, or pass a stop= that is not async")
-    return functools.partial(_by_verbs, hub)
+    return functools.partial(_by_verbs, hub, is_async)
 
 
 def _has(hub: Any, *names: str) -> bool:
     return not isinstance(hub, type) and all(hasattr(hub, name) for name in names)
 
 
-def _verbs(hub: Any) -> List[Callable[[], Any]]:
+def _verbs(hub: Any, is_async: bool) -> List[Callable[[], Any]]:
     """Return what is to be called, in order; a method that wants arguments is none of the verbs."""
     is_thread = isinstance(hub, threading.Thread)
     awaited = [name for name in FIRST if inspect.iscoroutinefunction(getattr(hub, name, None))]
     names: Sequence[str] = FIRST if not is_thread or awaited else OF_THREADS
-    first = next((name for name in names if _takes_nothing(getattr(hub, name, None))), None)
+    best = awaited if is_async else []
+    first = next((name for name in (*best, *names) if _takes_nothing(getattr(hub, name, None))), None)
     if first is None:
         return [] if is_thread else _exits(hub)
     if first == "shutdown" and _has(hub, "serve_forever", "server_close") and not (threads_of(hub) or _is_serving(hub)):
@@ -122,9 +124,9 @@ def _stack(frame: Any) -> Iterable[Any]:
 # -- steps ---------------------------------------------------------------------------------------
 
 
-def _by_verbs(hub: Any, forced: List[str]) -> Steps:
+def _by_verbs(hub: Any, is_async: bool, forced: List[str]) -> Steps:
     """Call the hub's verbs: those that fit now, since it may have begun to serve since it was registered."""
-    yield from _by_calls(_verbs(hub), forced)
+    yield from _by_calls(_verbs(hub, is_async), forced)
 
 
 def _by_calls(calls: Sequence[Callable[[], Any]], forced: List[str]) -> Steps:
