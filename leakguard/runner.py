@@ -149,7 +149,8 @@ class GuardedRunner(unittest.TextTestRunner):
             try:
                 hooks.remove()
                 timing.remove()
-                record.courses, record.seconds = timing.courses, _compat.clock() - start
+                record.seconds = _compat.clock() - start
+                record.courses = [one for one in timing.courses if one.module != "unittest.loader"]  # no failed imports
                 record.fixture_births = timing.fixture_births
                 record.skipped = {one.id() for one, _ in getattr(self._fixtures.result, "skipped", ())}
                 record.live = (before, live_things())
@@ -188,7 +189,7 @@ def live_things() -> Dict[str, int]:
 
 def advice_of(record: Record, folder: str) -> str:
     """Propose key tests from what a run, begun in `folder`, has put on record; skipped tests are left out."""
-    root = _repository(folder)
+    root = _repository(os.path.realpath(folder))
     tests = [_as_test(course, root) for course in record.courses if course.id not in record.skipped]
     sources = {}
     for path in {test.definition.path for test in tests if test.definition.path}:
@@ -216,7 +217,7 @@ def _lines(creations: Iterable[Creation]) -> "frozenset[advise.Line]":
 
 def _definition(cls: Any, method: str, root: str) -> advise.Definition:
     """Where a class's own method is written, as a path below the root of the repository."""
-    path = os.path.abspath(getattr(sys.modules.get(cls.__module__), "__file__", None) or "")
+    path = os.path.realpath(getattr(sys.modules.get(cls.__module__), "__file__", None) or "")
     shown = os.path.relpath(path, root).replace(os.sep, "/")
     problem = ""
     if not (path.endswith(".py") and os.path.isfile(path)):

@@ -208,4 +208,5 @@ def creating_line(stack: Any) -> Any:
 
 
 def _is_run_of_unittest(code: Any) -> bool:
-    return code.co_name == "run" and os.path.basename(os.path.dirname(code.co_filename)) == "unittest"
+    folder = os.path.dirname(str(code.co_filename))
+    return bool(code.co_name == "run") and os.path.basename(folder) == "unittest"

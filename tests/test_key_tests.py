@@ -210,8 +210,9 @@ class ObservationTests(unittest.TestCase):
 
     def observe(self, *functions, base=unittest.TestCase, **attributes):
         """Run functions as the tests of one class; return method -> its course."""
+        before = origin.birth_listeners[:]
         record = run_guarded(case("Tests", *functions, base=base, **attributes), advises=True)[0]
-        self.assertEqual(origin.birth_listeners, [])
+        self.assertEqual(origin.birth_listeners, before)
         return {course.method: course for course in record.courses}
 
     def lines(self, course):
@@ -491,10 +492,12 @@ class AdviceTests(unittest.TestCase):
         self.assertTrue(process.stdout.startswith("Key tests proposed: "), process.stdout)
 
     def test_where_nothing_ran(self):
-        """A run without a test says so, and has the status of one."""
-        process = run_python("-m", "leakguard", "--leak-advise", "planted_empty", cwd=PLANTED)
-        self.assertEqual(process.stdout, "No test ran, so there are no key tests to propose\n")
-        self.assertEqual(process.returncode, 5)
+        """A run without a test says so, with its own status; what could not be imported is no test."""
+        for name, status in (("planted_empty", 5), ("planted_skips", 0), ("planted_is_missing", 1)):
+            with self.subTest(name):
+                process = run_python("-m", "leakguard", "--leak-advise", name, cwd=PLANTED)
+                self.assertEqual(process.stdout, "No test ran, so there are no key tests to propose\n")
+                self.assertEqual(process.returncode, status)
 
     def test_a_folder_that_is_no_repository(self):
         """Without a repository paths are those below the folder of the run, where git applies it as well."""
