@@ -81,7 +81,7 @@ class Timing:
     def course_of(self, guard: Any) -> Any:
         """The course of the test that a guard belongs to, None for a fixture's."""
         while guard is not None and guard not in self._courses:
-            guard = guard.parent
+            guard = getattr(guard, "parent", None)
         return self._courses.get(guard)
 
     def _wrap_begin(self, init: Callable[..., None]) -> Callable[..., None]:

@@ -476,7 +476,7 @@ class AdviceTests(unittest.TestCase):
         self.assertIn("import unittest\nfrom leakguard import key_test\n\n\nclass Base", base)
         self.assertRegex(base, r'    @key_test\("[^"]+"\)\n    def test_inherited')
         _, said = self.run_suite("--leak-scope", "key")
-        self.assertIn("Key tests: 5 of 8 tests, ", said)
+        self.assertRegex(said, "Key tests: 5 of [78] tests, ")  # 3.12.1 does not tell the result of a skipped test
         inherited = "A.test_inherited", "B.test_inherited"
         for test in ("A.test_a_first", *inherited, "C.test_crowd", "make.<locals>.D.test_child"):
             self.assertIn(f"  test_suite.{test}\n", said)
