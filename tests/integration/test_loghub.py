@@ -40,7 +40,8 @@ def run_guarded(suite, *flags):
     """Run a suite under the runner; return the finished process and the report."""
     with tempfile.TemporaryDirectory() as folder:
         report = os.path.join(folder, "report.json")
-        done = run("-m", "leakguard", "--leak-report", report, *flags, "discover", "-s", f"{SHOWN}/{suite}", "-t", SHOWN)
+        guarded = ["-m", "leakguard", "--leak-report", report, *flags]
+        done = run(*guarded, "discover", "-s", f"{SHOWN}/{suite}", "-t", SHOWN)
         with open(report, encoding="utf-8") as file:
             return done, json.load(file)
 
@@ -95,6 +96,17 @@ class BeforeTests(unittest.TestCase):
         self.assertEqual({}, dict(wanted - found), f"not found\n{done.stdout}")
         self.assertEqual({}, dict(found - wanted), f"not planted\n{done.stdout}")
         self.assertEqual(1, done.returncode, done.stdout)
+
+    def test_the_case_study_shows_them(self):
+        """The summary on the page has every line, with as many leaks as are planted there, and the page no other."""
+        page = (Path(suites.ROOT) / "docs" / "case-study.rst").read_text(encoding="utf-8")
+        shown = {(kind, line): int(count) for count, kind, line in re.findall(r"(\d+) x (\w+) +(\S+:\d+) in ", page)}
+        by_line = collections.Counter()
+        for (_, kind, line), count in planted().items():
+            by_line[kind, line] += count
+        self.assertEqual(by_line, shown)
+        self.assertEqual({line for _, line in by_line}, set(re.findall(rf"{SHOWN}/\S+:\d+", page)))
+        self.assertIn(f"Leaks: {sum(by_line.values())} in {len({test for test, _, _ in planted()})} tests,", page)
 
 
 class AfterTests(unittest.TestCase):

@@ -91,9 +91,9 @@ class Archive:
 class LogHub:
     """Serves its clients from `start()` until `close()`.
 
-    `tokens` maps a token to ``"read"`` or ``"write"``. `heartbeat` is in seconds; a client that left `tolerated` of them
-    unanswered is dropped with the next. `queue_size` bounds what waits for one client. `archive` is a path, or None.
-    `patience` is how many seconds a client has to take what is queued for it when the hub closes.
+    `tokens` maps a token to ``"read"`` or ``"write"``. `heartbeat` is in seconds; a client that left `tolerated` of
+    them unanswered is dropped with the next. `queue_size` bounds what waits for one client. `archive` is a path, or
+    None. `patience` is how many seconds a client has to take what is queued for it when the hub closes.
     """
 
     def __init__(self, *, tokens, heartbeat=30.0, tolerated=2, queue_size=256, archive=None, patience=2.0):
@@ -115,7 +115,12 @@ class LogHub:
     async def start(self, host="127.0.0.1", port=0):
         """Listen, and begin the heartbeat; return the hub."""
         self._server = await serve(
-            self._serve, host, port, process_request=self._authenticate, ping_interval=None, close_timeout=self._patience / 2
+            self._serve,
+            host,
+            port,
+            process_request=self._authenticate,
+            ping_interval=None,
+            close_timeout=self._patience / 2,
         )
         self._beating = asyncio.create_task(self._beat(), name="loghub-heartbeat")  # begins: heartbeat
         if self._archive is not None:

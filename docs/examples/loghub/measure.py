@@ -95,7 +95,8 @@ def outcome(suite):
         return "hung", [], time.perf_counter() - start
     taken = time.perf_counter() - start
     lines = done.stdout.decode(errors="replace").splitlines()
-    return "passed" if done.returncode == 0 else "failed", [x for x in lines if x.startswith(("FAIL: ", "ERROR: "))], taken
+    failed = [line for line in lines if line.startswith(("FAIL: ", "ERROR: "))]
+    return "passed" if done.returncode == 0 else "failed", failed, taken
 
 
 def main():

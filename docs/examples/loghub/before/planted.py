@@ -87,4 +87,4 @@ FORGOTTEN = {
         "test_many_sources_are_streamed_at_once": {"hub": 1, "view": 1, "feed": 1, "source": 4},
     },
 }
-"""Class -> test -> what it forgets, and how many; None stands for the class's own fixtures. Tests not named are clean."""
+"""Class -> test -> what it forgets, and how many; None is the class's own fixtures. Tests not named are clean."""
