@@ -218,15 +218,16 @@ def _lines(creations: Iterable[Creation]) -> "frozenset[advise.Line]":
 def _definition(cls: Any, method: str, root: str) -> advise.Definition:
     """Where a class's own method is written, as a path below the root of the repository."""
     path = os.path.realpath(getattr(sys.modules.get(cls.__module__), "__file__", None) or "")
-    shown = os.path.relpath(path, root).replace(os.sep, "/")
+    inside = os.path.join(root, "")
     problem = ""
     if not (path.endswith(".py") and os.path.isfile(path)):
         problem = f"module {cls.__module__} has no source file"
-    elif shown.startswith("../") or origin.rank(path) != origin.USER:
+    elif not path.startswith(inside) or origin.rank(path) != origin.USER:
         problem = f"{origin.show_path(path)} is not a file of this repository"
     code = getattr(inspect.unwrap(vars(cls).get(method)), "__code__", None)
     line = getattr(code, "co_firstlineno", 0)
-    return advise.Definition("" if problem else shown, cls.__qualname__, method, line, problem)
+    shown = "" if problem else path[len(inside) :].replace(os.sep, "/")
+    return advise.Definition(shown, cls.__qualname__, method, line, problem)
 
 
 def _repository(folder: str) -> str:
