@@ -13,7 +13,7 @@ __unittest = True
 
 
 class LeakGuardAsyncTestCase(LeakGuardMixin, unittest.IsolatedAsyncioTestCase):
-    """A `unittest.IsolatedAsyncioTestCase` under guard.
+    """A `unittest.IsolatedAsyncioTestCase` under guard, with teardown of hubs: `addHub`.
 
     ``loop_debug = False`` runs its tests without asyncio's debug mode, which is most of the cost of an empty async
     test; the line that created each task is still known, since guards let Python keep the origin of coroutines.

@@ -10,6 +10,7 @@ import functools
 import inspect
 import sys
 import threading
+import types
 from typing import Any, Callable, Dict, Generator, Iterable, List, Optional, Sequence
 
 from leakguard import _compat
@@ -62,8 +63,8 @@ def stopper(hub: Any, stop: Optional[Callable[[], Any]], is_async: bool) -> Call
     calls = _verbs(hub, is_async)
     if not calls:
         raise TypeError(f"addHub cannot stop a {type(hub).__qualname__}: it has none of {WANTED}; pass stop=")
-    awaited = [call for call in calls if inspect.iscoroutinefunction(call)]
-    if awaited and not is_async:
+    awaited = [] if is_async else [call for call in calls if inspect.iscoroutinefunction(call)]
+    if awaited:
         what = getattr(awaited[0], "__qualname__", "its stop")
         raise TypeError(f"addHub cannot await {what}() here: use LeakGuardAsyncTestCase, or pass a stop= that is not async")
     return functools.partial(_by_verbs, hub, is_async)
@@ -76,12 +77,13 @@ def _has(hub: Any, *names: str) -> bool:
 def _verbs(hub: Any, is_async: bool) -> List[Callable[[], Any]]:
     """Return what is to be called, in order; a method that wants arguments is none of the verbs."""
     is_thread = isinstance(hub, threading.Thread)
-    awaited = [name for name in FIRST if inspect.iscoroutinefunction(getattr(hub, name, None))]
-    names: Sequence[str] = FIRST if not is_thread or awaited else OF_THREADS
-    best = awaited if is_async else []
-    first = next((name for name in (*best, *names) if _takes_nothing(getattr(hub, name, None))), None)
-    if first is None:
+    usable = [name for name in FIRST if _takes_nothing(getattr(hub, name, None))]
+    awaited = [n for n in usable if inspect.iscoroutinefunction(getattr(hub, n))] if is_async or is_thread else []
+    if is_thread and not awaited:
+        usable = [name for name in OF_THREADS if _takes_nothing(getattr(hub, name, None))]
+    if not usable:
         return [] if is_thread else _exits(hub)
+    first = awaited[0] if awaited and is_async else usable[0]
     if first == "shutdown" and _has(hub, "serve_forever", "server_close") and not (threads_of(hub) or _is_serving(hub)):
         first = "server_close"  # socketserver's shutdown() waits for ever for a serve_forever() that nobody called
     more = [] if is_thread else [n for n in THEN if n != first and _takes_nothing(getattr(hub, n, None))]
@@ -91,6 +93,10 @@ def _verbs(hub: Any, is_async: bool) -> List[Callable[[], Any]]:
 def _takes_nothing(method: Any) -> bool:
     if not callable(method):
         return False
+    function = getattr(method, "__func__", None)
+    if isinstance(method, types.MethodType) and isinstance(function, types.FunctionType):  # as `inspect` says, but fast
+        wanted = function.__code__.co_argcount - 1 - len(function.__defaults__ or ())
+        return wanted <= 0 and function.__code__.co_kwonlyargcount <= len(function.__kwdefaults__ or ())
     try:
         inspect.signature(method).bind()
     except TypeError:

@@ -5,7 +5,7 @@ import json
 import platform
 import sys
 
-from tests.bench import busy, crowded, empty, imports, peers
+from tests.bench import busy, crowded, empty, hubs, imports, peers
 
 TOPICS = {
     "empty": empty.sync,
@@ -14,6 +14,7 @@ TOPICS = {
     "tasks": crowded.tasks,
     "starts": busy.starts,
     "leaks": busy.leaks,
+    "hub": hubs.hubs,
     "import": imports.imports,
     "peers": peers.peers,
 }
