@@ -34,7 +34,7 @@ OF_THREADS = ("stop", "shutdown", "close", "cancel", "quit")
 
 WANTED = (
     f"{', '.join(name + '()' for name in FIRST)}, or a task or future, a thread with {', '.join(OF_THREADS)}, "
-    "a process, an executor, a server, an entered context manager"
+    "a process, an executor, a server, an event loop, an entered context manager"
 )
 
 CLOSED_ALREADY = ("already", "is closed", "is not registered", "not running", "not started", "is not entered")
@@ -54,6 +54,8 @@ def stopper(hub: Any, stop: Optional[Callable[[], Any]], is_async: bool) -> Call
         return functools.partial(_by_cancelling, hub)
     if _has(hub, "terminate", "kill", "pid"):
         return functools.partial(_by_ending, hub)
+    if _has(hub, "run_forever", "call_soon_threadsafe", "is_closed"):
+        return functools.partial(_by_stopping, hub)
     if _has(hub, "submit", "shutdown", "map"):
         return functools.partial(_by_releasing, hub)
     if _has(hub, "close", "is_serving", "wait_closed", "start_serving") and not hasattr(hub, "connections"):
@@ -214,6 +216,16 @@ def _by_releasing(executor: Any, forced: List[str]) -> Steps:
         yield None
 
 
+def _by_stopping(loop: Any, forced: List[str]) -> Steps:
+    """Stop an event loop that runs in another thread, then close it; its tasks are left to the leak check."""
+    runners = threads_of(loop)  # one that is about to run it, too
+    if runners or loop.is_running():
+        loop.call_soon_threadsafe(loop.stop)
+    while loop.is_running() or any(thread.is_alive() for thread in runners):
+        yield None
+    loop.close()
+
+
 def _by_closing(server: Any, forced: List[str]) -> Steps:
     """Close an asyncio server and the connections of its clients: nobody else will, and from 3.12 it waits for them."""
     server.close()
@@ -278,6 +290,8 @@ def client_name(client: Any) -> str:
 
 def undelivered(hub: Any) -> int:
     """How many messages wait in the queues that the hub and its clients have as attributes."""
+    if _has(hub, "submit", "shutdown", "map"):
+        return 0  # the queue of an executor holds work, and once it is shut down what wakes its workers
     places = [hub, *(client for client in _members(hub) if hasattr(client, "__dict__"))]
     queues = {id(member): member for place in places for member in _members(place) if _has(member, "qsize", "get")}
     return sum(_size(queue) for queue in queues.values())

@@ -133,7 +133,7 @@ class VerbTests(unittest.TestCase):
             str(caught.exception),
             "addHub cannot stop a object: it has none of aclose(), cleanup(), stop(), close(), shutdown(), server_close(), "
             "or a task or future, a thread with stop, shutdown, close, cancel, quit, a process, an executor, a server, "
-            "an entered context manager; pass stop=",
+            "an event loop, an entered context manager; pass stop=",
         )
 
     def test_a_thread_without_a_way_to_stop_it(self):
@@ -295,6 +295,18 @@ class KindTests(unittest.TestCase):
         kept = []
         self.assertEqual(head(run_inner(lambda test: kept.append(test.addHub(Worker().start_blocked())))), [])
         self.assertFalse(kept[0].is_alive())
+
+    def test_event_loops_of_other_threads(self):
+        """The loop is stopped and closed, and the thread that ran it ends."""
+        kept = []
+
+        def leaves(test):
+            loop = test.addHub(asyncio.new_event_loop())
+            threading.Thread(target=loop.run_forever).start()
+            kept.append(loop)
+
+        self.assertEqual(head(run_inner(leaves)), [])
+        self.assertTrue(kept[0].is_closed())
 
     def test_entered_context_managers(self):
         """They are left, the async way before the sync one."""
