@@ -179,7 +179,8 @@ class Group:
                 await _wait([task for task in stops if task not in stubborn], begun + timeout - _compat.clock())
                 for task, teardown in stops.items():
                     if not task.done() and teardown.timeout <= timeout and task not in stubborn:
-                        stubborn += [task, *teardown.give_up(_where_task(task))]
+                        is_task = isinstance(teardown.hub, asyncio.Task)
+                        stubborn += [task, *teardown.give_up(_where_task(teardown.hub if is_task else task))]
         finally:
             await _cancel([task for task in (*stops, *stubborn) if not task.done()])
         for task, teardown in stops.items():
