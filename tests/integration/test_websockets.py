@@ -116,6 +116,7 @@ class ServerTests(proving.HubTests):
         """websockets waits for its answer for longer than the hub may take: the test fails, the next one is clean."""
 
         async def connects(test):
+            test.addCleanup(lambda: test.writer.close())
             serving = test.addHub(await server.serve(echo, HOST, 0), timeout=0.2)
             test.writer = await deaf_client(serving)
 
@@ -205,7 +206,7 @@ class ThreadedServerTests(proving.HubTests):
                 threading.Thread(target=flood, args=(connection, begun)).start()
                 begun.wait()
 
-        self.assertClean(self.run_sync(connects, leak_grace=guarded.PATIENT))
+        self.assertClean(self.run_sync(connects, leak_grace=guarded.PATIENT), None)
 
 
 class ManyTests(proving.HubTests):
