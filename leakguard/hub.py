@@ -40,6 +40,9 @@ WANTED = (
 CLOSED_ALREADY = ("already", "is closed", "is not registered", "not running", "not started", "is not entered")
 """Parts of what libraries say when something is closed a second time."""
 
+CANCEL_AGAIN = 1.0
+"""Seconds that a cancelled task has for its own cleaning up before it is cancelled once more."""
+
 _COLLECTIONS = ("clients", "connections", "websockets", "sessions", "subscribers", "peers")
 
 
@@ -163,9 +166,16 @@ def is_closed_already(error: Exception) -> bool:
 
 
 def _by_cancelling(future: Any, forced: List[str]) -> Steps:
-    future.cancel()
+    """Cancel, and again for each second that it goes on: libraries swallow a cancellation now and then."""
+    times = 0
     while not future.done():
-        yield None
+        future.cancel()
+        times += 1
+        end = _compat.clock() + CANCEL_AGAIN
+        while not future.done() and _compat.clock() < end:
+            yield None
+    if times > 1:
+        forced.append(f"it went on after {plural(times - 1, 'cancellation')}")
 
 
 def _by_ending(process: Any, forced: List[str]) -> Steps:

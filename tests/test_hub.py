@@ -14,7 +14,7 @@ import unittest
 from unittest import mock
 
 from leakguard import LeakGuardAsyncTestCase, LeakGuardTestCase, hub, teardown
-from tests.doubles import JOIN_SECONDS, BlockedThread
+from tests.doubles import JOIN_SECONDS, BlockedTask, BlockedThread
 from tests.guarded import run_inner, run_inner_async
 
 SHORT = 0.2
@@ -192,6 +192,19 @@ class KindTests(unittest.TestCase):
 
         self.assertEqual(head(run_inner_async(leaves)), [])
         self.assertEqual([future.cancelled() for future in kept], [True, True])
+
+    def test_a_task_that_swallows_a_cancellation(self):
+        """It is cancelled again, which is said."""
+
+        async def leaves(test):
+            blocked = BlockedTask(ignores=1)
+            await asyncio.sleep(0)  # it is inside now
+            test.addHub(blocked.task)
+
+        with mock.patch.object(hub, "CANCEL_AGAIN", 0.01):
+            outcome = run_inner_async(leaves)
+        self.assertEqual(head(outcome), [])
+        self.assertEqual(warnings_of(outcome), ["it went on after 1 cancellation"])
 
     def test_an_asyncio_server_with_a_client(self):
         """It is closed, and its client's connection with it, which is said."""
