@@ -192,6 +192,13 @@ class ProcessTests(unittest.TestCase):
 
         self.assertEqual(run_inner(allows).counts(), (0, 0))
 
+    def test_replacing_its_program(self):
+        """A child that is just executing its program, and has no command line for that moment, is named by it."""
+        command_line, texts = processes._command_line, [""] * 9
+        with mock.patch.object(processes, "_command_line", lambda pid: texts.pop() if texts else command_line(pid)):
+            outcome = run_inner(lambda test: child_of(self))
+        self.assertEqual((outcome.named(), texts), ([("process", "cat", "running")], []))
+
     def test_fork(self):
         """A forked child is a leak, seen by a hook or not; only the hook knows its line."""
         for fork, is_seen in ((lambda: os.fork(), True), (fork_unseen, False)):

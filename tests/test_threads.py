@@ -12,7 +12,7 @@ import unittest
 from _thread import start_new_thread as start_unseen  # bound before any guard is active: no hook sees it
 from unittest import mock
 
-from leakguard import LeakError, LeakGuard
+from leakguard import LeakError, LeakGuard, origin
 from leakguard.hooks import hooks
 from tests.doubles import JOIN_SECONDS, BlockedThread
 from tests.guarded import PATIENT, QUICK, listening, place, run_inner, run_inner_async, while_waiting
@@ -568,6 +568,32 @@ class RawThreadTests(unittest.TestCase):
 
         outcome = run_inner(leaks, lambda test: None, leaks, lambda test: None)
         self.assertEqual([leak.owner for leak in outcome.leaks], ["inner.Inner.test_0", "inner.Inner.test_2"])
+
+    def test_in_the_place_of_another(self):
+        """One that no hook saw is its own test's, though an earlier test's had the same ident and function."""
+
+        def leaks(test):
+            raw = RawThread(self)
+            ident = start_unseen(raw.raw_body, ())
+            raw.is_blocked.wait(JOIN_SECONDS)
+            if ident in origin.raw_births:  # would be taken for that one's
+                test.fail("the birth of a thread that has ended is still noted")
+
+        earlier = origin.Birth(LeakGuard(), [], RawThread.raw_body.__code__)
+        earlier.time = -1.0
+        with mock.patch.dict(origin.raw_births, {ident: earlier for ident in self.recycled_idents()}):
+            outcome = run_inner(leaks)
+        self.assertEqual(outcome.named(), [("thread", "raw_body", "raw, alive")])
+
+    def recycled_idents(self):
+        """Return the idents of some threads that have ended: the next ones are given these, on Linux at least."""
+        raws = [RawThread(self) for _ in range(4)]
+        idents = [start_unseen(raw.raw_body, ()) for raw in raws]
+        for raw in raws:
+            raw.end()
+        while set(idents) & set(sys._current_frames()):
+            pass  # the last one is about to go
+        return idents
 
     def test_baseline(self):
         """A raw thread that was there before is baseline, beside others of the test's own."""

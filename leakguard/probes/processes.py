@@ -11,6 +11,7 @@ from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, class_name, fingerprint
 
 _POLL = 0.005
+_EXEC_SECONDS = 0.1  # a process that is just replacing its program has an empty command line; its starter may be back already
 TERMINATE_SECONDS = 1.0
 """How long a leaked child has to end after SIGTERM before it is killed."""
 
@@ -82,6 +83,10 @@ class ProcessProbe(Probe):
             if pid == thing.pid:
                 return printable(process.name), (class_name(process),)
         command = _command_line(thing.pid)
+        deadline = _compat.clock() + _EXEC_SECONDS
+        while not command and thing.is_alive() and _compat.clock() < deadline:
+            _compat.pause(_POLL)
+            command = _command_line(thing.pid)
         if not command or command == _command_line(os.getpid()):
             return "forked child", ("os.fork",)
         return printable(command), ("subprocess.Popen",)

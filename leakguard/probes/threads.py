@@ -59,10 +59,11 @@ class ThreadProbe(Probe):
 
     def snapshot(self) -> Any:
         known = _live.copy()
-        if _count() - len(known) == _NO_RAW:
+        if _count() - len(known) == _NO_RAW and not _raw_births:
             return known
-        raw = {ident: thread.frame for ident, thread in _raw_threads(known).items()}
-        return Baseline(_forget_dead(known), raw)
+        threads = _raw_threads(known)
+        _forget_ended(threads)
+        return Baseline(_forget_dead(known), {ident: thread.frame for ident, thread in threads.items()})
 
     def suspects(self, baseline: Any) -> Sequence[Any]:
         if baseline == _live and _count() - len(_live) == _NO_RAW and not _raw_births:
@@ -205,15 +206,16 @@ def _forget_dead(known: Dict[int, Any]) -> Dict[int, Any]:
 
 
 def _starting(running: Dict[int, RawThread]) -> List[RawThread]:
-    """Return the raw threads that were started just now and cannot be seen yet; forget those that have ended."""
-    starting = []
-    for ident, birth in list(origin.raw_births.items()):
-        if ident not in running:
-            if _compat.clock() - birth.time < START_SECONDS:
-                starting.append(RawThread(ident, None))
-            else:
-                origin.raw_births.pop(ident, None)
-    return starting
+    """Return the raw threads that were started just now and cannot be seen yet."""
+    _forget_ended(running)
+    return [RawThread(ident, None) for ident in list(_raw_births) if ident not in running]
+
+
+def _forget_ended(running: Dict[int, RawThread]) -> None:
+    """Forget the births of raw threads that have ended: the next one with the same ident may not be noted."""
+    for ident, birth in list(_raw_births.items()):
+        if ident not in running and _compat.clock() - birth.time >= START_SECONDS:
+            _raw_births.pop(ident, None)
 
 
 def _raw_threads(known: Dict[int, Any]) -> Dict[int, RawThread]:
