@@ -339,23 +339,34 @@ def exempt_own_task(test: Any, settled: Any) -> None:
         settled.add(task)
 
 
-def make_plain_runner(test: Any, runner_class: Any) -> Any:
-    """Return an ``asyncio.Runner`` like the one an async test makes, but without debug mode (3.11 to 3.15)."""
-    factory = getattr(test, "loop_factory", None)
-    return runner_class(debug=False, **({"loop_factory": factory} if factory else {}))
+def runner_code() -> Any:
+    """The code of ``asyncio.Runner.run``, with which an async test runs its parts from 3.11 on."""
+    runner = getattr(sys.modules.get("asyncio.runners"), "Runner", None)
+    return runner.run.__code__ if runner is not None else None
 
 
-def set_up_plain_loop(test: Any, asyncio: Any) -> None:  # pragma: no cover - Python 3.9 and 3.10, run there
-    """Give an async test the loop and the task that it runs in, without debug mode (3.9 and 3.10).
+LOOP_SET_UP, LOOP_TEAR_DOWN = "_setupAsyncioRunner", "_tearDownAsyncioRunner"
+if sys.version_info < (3, 11):  # pragma: no cover - Python 3.9 and 3.10, run there
+    LOOP_SET_UP, LOOP_TEAR_DOWN = "_setupAsyncioLoop", "_tearDownAsyncioLoop"
+"""What an ``IsolatedAsyncioTestCase`` calls first and last in its ``run()``: the guard begins and ends there."""
 
-    unittest's own set-up switches debug mode on before it starts that task, and that start is half of the cost.
+
+def set_up_plain_loop(test: Any, asyncio: Any) -> None:
+    """Give an async test what it runs in, as unittest does, but without debug mode (3.9 to 3.15).
+
+    On 3.9 and 3.10 that is a loop and a task. unittest's own set-up switches debug mode on before it starts that task,
+    and that start is half of the cost.
     """
-    loop = test._asyncioTestLoop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    loop.set_debug(False)
-    is_ready = loop.create_future()
-    test._asyncioCallsTask = loop.create_task(test._asyncioLoopRunner(is_ready))
-    loop.run_until_complete(is_ready)
+    if sys.version_info >= (3, 11):
+        factory = getattr(test, "loop_factory", None)
+        test._asyncioRunner = asyncio.Runner(debug=False, **({"loop_factory": factory} if factory else {}))
+    else:  # pragma: no cover - Python 3.9 and 3.10, run there
+        loop = test._asyncioTestLoop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        loop.set_debug(False)
+        is_ready = loop.create_future()
+        test._asyncioCallsTask = loop.create_task(test._asyncioLoopRunner(is_ready))
+        loop.run_until_complete(is_ready)
 
 
 class SuiteHooks:

@@ -168,6 +168,10 @@ class Guard:
         """Whether this is an async test whose own loop is being made: it has no task yet, nor has debug mode begun."""
         return False
 
+    def is_own_loop(self, loop: Any) -> bool:
+        """Whether a loop is the one that an async test runs in."""
+        return False
+
     # -- what a check asks ---------------------------------------------------------------------------
 
     def baselines(self) -> Iterable[Tuple[Probe, Any]]:

@@ -19,6 +19,7 @@ from leakguard import _compat, origin
 from leakguard.origin import BIRTH, OWNER, Birth, birth_listeners, current_owner, note_coroutine, note_loop, raw_stack
 from leakguard.origin import process_births, raw_births, tell
 
+
 def _note_running_loops() -> None:
     """Note the loops that run already, in whatever thread: their frames have them."""
     if not _compat.loop_classes():
@@ -139,7 +140,7 @@ def _wrap_loop_init(hook: _Hook, original: Any) -> Any:
             note_loop(self)
             owner = OWNER.get()
             if owner is None or not owner.makes_loop():
-                _watch_tasks(self, hook)
+                _watch_tasks(self)
 
     return loop_is_made
 
@@ -147,42 +148,50 @@ def _wrap_loop_init(hook: _Hook, original: Any) -> Any:
 def _wrap_loop_start(hook: _Hook, original: Any) -> Any:
     @functools.wraps(original)
     def loop_starts(self: Any, *args: Any) -> Any:
-        if hook.active:
+        if hook.active and getattr(self, _WATCHED, None) is not (not birth_listeners and self.get_debug()):
             note_loop(self)
-            _watch_tasks(self, hook)
+            _watch_tasks(self)
         return original(self, *args)
 
     return loop_starts
 
 
-def _watch_tasks(loop: Any, hook: _Hook) -> None:
-    """Note where a loop is given its coroutines: on the loop itself, and not in debug mode.
+_WATCHED = "_leakguard_is_left_to_python"
+
+
+def _watch_tasks(loop: Any) -> None:
+    """Note where a loop is given its coroutines: on the loop itself, unless that is left to Python.
 
     In debug mode a frame of ours would be on every stack that asyncio keeps, and Python keeps the origin of coroutines
     anyway: there it is done only for listeners. The loop is referred to weakly: a cycle would keep it alive until the
     next collection.
     """
+    is_left = not birth_listeners and loop.get_debug()
     method: Any = loop.create_task
-    if loop.get_debug() and not birth_listeners:
-        if getattr(method, "is_leakguards", False):
-            del loop.create_task
-        return
-    is_plain = getattr(method, "__self__", None) is loop
-    if not is_plain:
-        return  # ours already, or somebody else's
-    reference: Any = weakref.ref(loop)
-    cls: Any = type(loop)
-
-    def create_task(coroutine: Any, **kwargs: Any) -> Any:
-        if hook.active:
-            note_coroutine(coroutine, sys._getframe(1))
-        return cls.create_task(reference(), coroutine, **kwargs)
-
-    create_task.is_leakguards = True  # type: ignore[attr-defined]
+    is_plain = getattr(method, "__self__", None) is loop  # else it is ours already, or somebody else's
     try:
-        loop.create_task = create_task
+        setattr(loop, _WATCHED, is_left)
+        if is_left and getattr(method, "is_leakguards", False):
+            del loop.create_task
+        elif is_plain and not is_left:
+            owner = OWNER.get()
+            is_own = owner is not None and owner.is_own_loop(loop)
+            loop.create_task = _create_task(type(loop), weakref.ref(loop), _compat.runner_code() if is_own else None)
     except AttributeError:
         pass  # a loop with slots: the origin of its tasks stays unknown
+
+
+def _create_task(cls: Any, loop: Any, runner: Any) -> Any:
+    """Return what notes the coroutines that a loop is given, but for those by `runner`: the test itself."""
+
+    def create_task(coroutine: Any, **kwargs: Any) -> Any:
+        frame = sys._getframe(1)
+        if frame.f_code is not runner and hooks.active:
+            note_coroutine(coroutine, frame)
+        return cls.create_task(loop(), coroutine, **kwargs)
+
+    create_task.is_leakguards = True  # type: ignore[attr-defined]
+    return create_task
 
 
 def _wrap_submit(hook: _Hook, original: Any) -> Any:
@@ -215,6 +224,8 @@ class Hooks:
         self._installed_at = -1
         self._late: List[Any] = []
         """Classes that are hooked and that may be imported at any time: those of loops and of child processes."""
+        self.active = False
+        """Whether any guard is: for what outlives the hook that made it."""
         self.module_count = 0
         """``len(sys.modules)`` at the last look at them: as long as it stays, there is nothing new to hook."""
 
@@ -222,6 +233,7 @@ class Hooks:
         """One more guard is active."""
         with self._lock:
             self._users += 1
+            self.active = True
             if self._users == 1:
                 if not self._install_again():
                     self.install()
@@ -232,6 +244,7 @@ class Hooks:
         with self._lock:
             self._users -= 1
             if self._users == 0:
+                self.active = False
                 for hook in reversed(self._hooks):
                     (self._removed if hook.remove() else self._buried).append(hook)
                 self._hooks = []

@@ -62,8 +62,11 @@ loops: "weakref.WeakSet[Any]" = weakref.WeakSet()
 settled_tasks: "weakref.WeakSet[Any]" = weakref.WeakSet()
 """Tasks and async generators that were reported or allowed, and unittest's own task."""
 
-task_births: "weakref.WeakKeyDictionary[Any, Birth]" = weakref.WeakKeyDictionary()
-"""Coroutine -> where it was given to a loop; in debug mode Python itself keeps where it was made."""
+task_births: Dict[Any, Birth] = {}
+"""Weak reference to a coroutine -> where it was given to a loop; in debug mode Python keeps where it was made.
+
+Not a WeakKeyDictionary: the same in twice the time.
+"""
 
 
 birth_listeners: List[Callable[[str, Birth], None]] = []
@@ -122,18 +125,23 @@ def raw_stack(frame: Any) -> List[Any]:
 def note_coroutine(coroutine: Any, frame: Any) -> None:
     """Note where a coroutine was given to a loop, unless that is known already."""
     try:
-        if coroutine not in task_births:
-            birth = task_births[coroutine] = Birth(OWNER.get() or current_owner(), raw_stack(frame))
+        key = weakref.ref(coroutine, _forget_coroutine)
+        if key not in task_births:
+            birth = task_births[key] = Birth(OWNER.get() or current_owner(), raw_stack(frame))
             if birth_listeners:
                 tell("task", birth)
     except TypeError:
         pass  # an awaitable that nobody can refer to weakly
 
 
+def _forget_coroutine(reference: Any) -> None:
+    task_births.pop(reference, None)
+
+
 def birth_of_task(task: Any) -> Optional[Birth]:
     """What is known of a task's creation."""
     try:
-        return task_births.get(task.get_coro())
+        return task_births.get(weakref.ref(task.get_coro()))
     except TypeError:
         return None
 

@@ -187,7 +187,7 @@ class Observation(Timing):
 
 def alive() -> int:
     """How many threads, and coroutines that a loop was given, have not ended."""
-    coroutines = [reference() for reference in origin.task_births.keyrefs()]
+    coroutines = [reference() for reference in list(origin.task_births)]
     running = sum(1 for coroutine in coroutines if getattr(coroutine, "cr_frame", None) is not None)
     return _compat.raw_thread_count() + running
 

@@ -44,8 +44,6 @@ UNITTEST = {"case", "async_case", "runner", "cli"}
 ASYNCIO = {"async_case": "at its top: it is the async case", "selftest": "inside a function: it plants a task"}
 
 PRIVATE_NAMES = {
-    ("async_case", "_setupAsyncioRunner"): "overridden, from 3.11, to choose the loop's debug mode",
-    ("async_case", "_setupAsyncioLoop"): "the same on 3.9 and 3.10",
     ("timing", "_testMethodName"): "the same as for case",
     ("case", "_testMethodName"): "the name of a test's method has no public way to it that a subclass cannot change",
     ("runner", "_ErrorHolder"): "what unittest itself hands to addError for a fixture",

@@ -43,11 +43,14 @@ class GuardedAsync(LeakGuardMixin, PlainAsync):
     pass
 
 
+class OwnAsync(LeakGuardAsyncTestCase):
+    test = PlainAsync.test
+
+
 class GuardedAsyncPlainLoop(LeakGuardAsyncTestCase):
     loop_debug = False
 
-    async def test(self):
-        pass
+    test = PlainAsync.test
 
 
 def sync(quick):
@@ -84,6 +87,7 @@ def asynchronous(quick):
         [
             Side("plain", tests_of(PlainAsync), number=number),
             Side("mixin", tests_of(GuardedAsync), number=number, context=run_guard),
+            Side("own case", tests_of(OwnAsync), number=number, context=run_guard),
             Side("no debug", tests_of(GuardedAsyncPlainLoop), number=number, context=run_guard),
         ],
         rounds=rounds,
@@ -93,6 +97,8 @@ def asynchronous(quick):
         ("empty IsolatedAsyncioTestCase test", plain, "us"),
         ("the same with LeakGuardMixin", taken["mixin"], "us"),
         ("added by the mixin / the empty test", (taken["mixin"] - plain) / plain, "ratio"),
+        ("the same as a LeakGuardAsyncTestCase", taken["own case"], "us"),
+        ("added by that / the empty test", (taken["own case"] - plain) / plain, "ratio"),
         ("LeakGuardAsyncTestCase, loop_debug = False", taken["no debug"], "us"),
         ("that / the empty, unguarded test", taken["no debug"] / plain, "ratio"),
     ]
