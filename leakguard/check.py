@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import sys
 import warnings
-from dataclasses import replace
 from typing import Any, Callable, Dict, Generator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from leakguard import _compat, exit
@@ -211,7 +210,7 @@ class Check:
         except Exception as error:  # a broken __repr__, a thing that died meanwhile: the leak must not be lost
             what = printable(f"could not be described: {type(error).__name__}: {printable(error)}")
             leak = Leak(kind=probe.kind, name="?", state=what, owner="")
-        return Finding(probe, probe.identity(thing), replace(leak, owner=self._owner_id(suspect)))
+        return Finding(probe, probe.identity(thing), leak._replace(owner=self._owner_id(suspect)))
 
     def _owner_id(self, suspect: Suspect) -> str:
         guard, (probe, thing, owner) = self.guard, suspect
@@ -228,7 +227,7 @@ class Check:
     ) -> Tuple[LeakReport, Optional[LeakError]]:
         """Return what goes on record, and the error to raise; what is not raised is logged."""
         note, is_counted = self._reason_not_to_raise(leaks, has_failed) if leaks else ("", True)
-        leaks = tuple(leaks if is_counted else [replace(leak, counted=False) for leak in leaks])
+        leaks = tuple(leaks if is_counted else [leak._replace(counted=False) for leak in leaks])
         guard = self.guard
         report = LeakReport(
             scope=guard.scope,

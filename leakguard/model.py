@@ -6,7 +6,6 @@ finding never keeps the leaked thing alive.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 UNATTRIBUTED = "unattributed"
@@ -26,8 +25,7 @@ class Place(NamedTuple):
         return f"{self.path}:{self.line} in {self.function}"
 
 
-@dataclass(frozen=True)
-class Leak:
+class Leak(NamedTuple):
     """One thing that outlived the grace of its test, class, module or run."""
 
     kind: str
@@ -59,7 +57,7 @@ class Leak:
 
     def as_dict(self) -> Dict[str, Any]:
         """Return what a report says of it: plain JSON types, ``test`` for the owner."""
-        data = asdict(self)
+        data = self._asdict()
         data["test"] = data.pop("owner")
         data["now_at"] = list(self.now_at)
         data["aliases"] = list(self.aliases)

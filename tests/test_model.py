@@ -1,6 +1,5 @@
 """`leakguard.model`: findings are frozen plain data, and every name can be printed."""
 
-import dataclasses
 import json
 import pickle
 import traceback

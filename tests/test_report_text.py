@@ -1,7 +1,6 @@
 """`leakguard.report.text`: the message and the summary, letter for letter."""
 
 import unittest
-from dataclasses import replace
 
 from leakguard.model import Leak, LeakReport
 from leakguard.report.text import ENTRIES, count_of, group, growth, message, names_of, summary
@@ -101,11 +100,11 @@ To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
 
 To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
             [
-                replace(READER, name="hub-reader-10"),
+                READER._replace(name="hub-reader-10"),
                 CHILD,
-                replace(READER, name="hub-reader-0"),
+                READER._replace(name="hub-reader-0"),
                 CHILD,
-                replace(READER, name="hub-reader-9"),
+                READER._replace(name="hub-reader-9"),
             ],
             1.25,
         )
@@ -135,12 +134,12 @@ To allow one: leak_ignore = {'thread:Dummy-*': "why"}""",
     now at      chat/hub.py:97 in Hub._read
 
 To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
-            [replace(READER, owner="tests.test_hub.HubTests.test_open", waiting_in=None, hint="")],
+            [READER._replace(owner="tests.test_hub.HubTests.test_open", waiting_in=None, hint="")],
         )
 
     def test_cut_at_twenty_entries(self):
         """A message shows 20 entries and says how many more there are; the first line counts leaks."""
-        leaks = [replace(PING, name=f"ping-{i}", origin=f"chat/hub.py:{i} in f", hint="") for i in range(23)]
+        leaks = [PING._replace(name=f"ping-{i}", origin=f"chat/hub.py:{i} in f", hint="") for i in range(23)]
         lines = message(TITLE, [*leaks, leaks[0]], 0.5, OWNER).splitlines()
         self.assertEqual(lines[0], "24 leaks after test_broadcast (tests.test_hub.HubTests), waited 0.50 s")
         self.assertEqual(len([line for line in lines if line.startswith("    created at  ")]), ENTRIES)
@@ -160,7 +159,7 @@ To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
 
     def test_exactly_twenty_entries_are_not_cut(self):
         """Twenty entries are shown in full, with nothing more."""
-        leaks = [replace(PING, origin=f"chat/hub.py:{i} in f") for i in range(ENTRIES)]
+        leaks = [PING._replace(origin=f"chat/hub.py:{i} in f") for i in range(ENTRIES)]
         self.assertNotIn("more entries", message(TITLE, leaks, 0.5, OWNER))
 
     def test_the_rule_that_is_proposed_fits(self):
@@ -195,7 +194,7 @@ class NamesTests(unittest.TestCase):
         ]
         for names, expected in table:
             with self.subTest(names=names):
-                self.assertEqual(names_of([replace(READER, name=name) for name in names]), expected)
+                self.assertEqual(names_of([READER._replace(name=name) for name in names]), expected)
 
     def test_counts(self):
         """One is singular; processes have a plural of their own."""
@@ -208,7 +207,7 @@ class NamesTests(unittest.TestCase):
 class GroupTests(unittest.TestCase):
     def test_what_belongs_together(self):
         """Leaks that would read the same but for the name are one group, in the order of their first."""
-        same = replace(READER, name="hub-reader-4")
+        same = READER._replace(name="hub-reader-4")
         self.assertEqual(group([READER, PING, same]), [[READER, same], [PING]])
 
     def test_what_does_not(self):
@@ -216,11 +215,11 @@ class GroupTests(unittest.TestCase):
         changes = ("kind", "origin", "place", "waiting_in", "state", "hint", "owner")
         for name in changes:
             with self.subTest(name):
-                self.assertEqual(len(group([READER, replace(READER, **{name: "other"})])), 2)
+                self.assertEqual(len(group([READER, READER._replace(**{name: "other"})])), 2)
 
     def test_unknown_origins_are_one_entry_a_name(self):
         """Where nothing is known of the origin, only the same name joins."""
-        one, other = replace(READER, origin=None), replace(READER, origin=None, name="x")
+        one, other = READER._replace(origin=None), READER._replace(origin=None, name="x")
         self.assertEqual(group([one, other, one]), [[one, one], [other]])
 
 
@@ -234,10 +233,10 @@ class SummaryTests(unittest.TestCase):
 
     def test_most_frequent_first(self):
         """By kind and line: how many, in how many tests, one of them as an example."""
-        second = replace(READER, owner="tests.test_hub.HubTests.test_open")
+        second = READER._replace(owner="tests.test_hub.HubTests.test_open")
         reports = [
             LeakReport("test", OWNER, TITLE, (PING, READER)),
-            LeakReport("test", second.owner, "t", (second, second, replace(CHILD, owner=second.owner, counted=False))),
+            LeakReport("test", second.owner, "t", (second, second, CHILD._replace(owner=second.owner, counted=False))),
         ]
         self.assertEqual(
             "\n".join(summary(reports)),
@@ -265,7 +264,7 @@ Leaks: 5 in 2 tests, by the line that created them
 
     def test_one_that_counts_makes_the_line_count(self):
         """A line is called not counted only if none of its leaks counts."""
-        reports = [LeakReport("test", OWNER, TITLE, (READER, replace(READER, counted=False)))]
+        reports = [LeakReport("test", OWNER, TITLE, (READER, READER._replace(counted=False)))]
         self.assertEqual(summary(reports)[1], "     2 x thread   chat/hub.py:88 in Hub._start_reader")
 
     def test_the_same_leaks_give_the_same_text(self):
