@@ -8,8 +8,7 @@ import sys
 import unittest
 from typing import Any, List, Optional, Sequence
 
-from leakguard import policy, selftest
-from leakguard.report import json as json_report
+from leakguard import policy
 from leakguard.runner import GuardedRunner, Record, advice_of
 
 __unittest = True
@@ -93,6 +92,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     if any(word in ("-h", "--help") for word in rest):
         sys.stdout.write(leak_parser.format_help() + "\nAll other arguments are those of python -m unittest:\n\n")
     if arguments.leak_selftest:
+        from leakguard import selftest  # it imports subprocess, which few runs need
+
         return PASSED if selftest.run(sys.stdout) else FAILED
     record = Record()
     policy.command_line.update(flags)
@@ -129,6 +130,8 @@ def write_reports(paths: Sequence[str], record: Record) -> bool:
     """Write every report; one that cannot be written is said, and loses no other."""
     written = True
     for path in paths:
+        from leakguard.report import json as json_report  # 10 ms that a run without a report need not pay
+
         try:
             json_report.write(path, record.reports, record.tests_run)
         except OSError as error:
