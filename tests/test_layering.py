@@ -44,6 +44,8 @@ UNITTEST = {"case", "async_case", "runner", "cli"}
 ASYNCIO = {"async_case": "at its top: it is the async case", "selftest": "inside a function: it plants a task"}
 
 PRIVATE_NAMES = {
+    ("model", "_asdict"): "a method of named tuples, documented",
+    ("check", "_replace"): "the same",
     ("timing", "_testMethodName"): "the same as for case",
     ("case", "_testMethodName"): "the name of a test's method has no public way to it that a subclass cannot change",
     ("runner", "_ErrorHolder"): "what unittest itself hands to addError for a fixture",
