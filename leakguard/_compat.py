@@ -248,6 +248,13 @@ def submit_modules() -> List[Any]:
     return [sys.modules[name] for name in ("asyncio.tasks", "asyncio") if name in sys.modules]
 
 
+def start_task(coroutine: Any, asyncio: Any) -> Any:
+    """Make a task on the running loop that has taken its first step, from 3.12; in debug mode a turn is dear."""
+    if sys.version_info >= (3, 12):
+        return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), eager_start=True)
+    return asyncio.ensure_future(coroutine)  # pragma: no cover - up to Python 3.11, run there
+
+
 def loop_start(cls: Any) -> str:
     """The method of a loop class that is called whenever a loop begins to run.
 

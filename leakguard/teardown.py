@@ -171,7 +171,7 @@ class Group:
     async def run_async(self) -> None:
         """Tear down from an async test: all stops begin at once, in order, on its loop."""
         asyncio: Any = sys.modules["asyncio"]
-        stops = {asyncio.ensure_future(_drive_async(teardown)): teardown for teardown in self.teardowns[::-1]}
+        stops = {_compat.start_task(_drive_async(teardown), asyncio): teardown for teardown in self.teardowns[::-1]}
         begun = _compat.clock()
         stubborn: List[Any] = []
         try:
