@@ -214,6 +214,36 @@ def loop_async_generators(loop: Any) -> List[Any]:
     return list(getattr(loop, "_asyncgens", ()))
 
 
+def loop_timers(loop: Any) -> List[Any]:
+    """The handles of ``call_later`` and ``call_at`` that a loop has yet to call or to drop (3.9 to 3.15, not uvloop)."""
+    return list(getattr(loop, "_scheduled", ()))
+
+
+def loop_signal_handlers(loop: Any) -> Dict[int, Any]:
+    """Signal number -> handle of ``add_signal_handler`` (3.9 to 3.15, POSIX, not uvloop)."""
+    return dict(getattr(loop, "_signal_handlers", ()))
+
+
+def loop_handles(loop: Any) -> List[Any]:
+    """The handles of a loop's timers and signal handlers."""
+    return [*loop_timers(loop), *loop_signal_handlers(loop).values()]
+
+
+def handle_loop(handle: Any) -> Any:
+    """The loop of a handle (3.9 to 3.15)."""
+    return handle._loop
+
+
+def handle_callback(handle: Any) -> Any:
+    """What a handle will call; None once it is cancelled (3.9 to 3.15)."""
+    return handle._callback
+
+
+def handle_context(handle: Any) -> Any:
+    """The context that a handle will run in (3.9 to 3.15)."""
+    return getattr(handle, "_context", None)
+
+
 def running_loop() -> Any:
     """The loop that runs in this thread, or None; asyncio's own function, public in all versions."""
     events = sys.modules.get("asyncio.events")

@@ -16,8 +16,8 @@ import weakref
 from typing import Any, Callable, List, Tuple
 
 from leakguard import _compat, origin
-from leakguard.origin import BIRTH, OWNER, Birth, birth_listeners, current_owner, note_coroutine, note_loop, raw_stack
-from leakguard.origin import process_births, raw_births, tell
+from leakguard.origin import BIRTH, OWNER, Birth, birth_listeners, current_owner, note_coroutine, note_loop, note_timer
+from leakguard.origin import process_births, raw_births, raw_stack, tell
 
 
 def _note_running_loops() -> None:
@@ -177,6 +177,9 @@ def _watch_tasks(loop: Any) -> None:
             owner = OWNER.get()
             is_own = owner is not None and owner.is_own_loop(loop)
             loop.create_task = _create_task(type(loop), weakref.ref(loop), _compat.runner_code() if is_own else None)
+        for name in TIMER_METHODS if origin.notes_timers[0] and not is_left else ():
+            if getattr(getattr(loop, name, None), "__self__", None) is loop:
+                setattr(loop, name, _schedules(getattr(type(loop), name), weakref.ref(loop)))
     except AttributeError:
         pass  # a loop with slots: the origin of its tasks stays unknown
 
@@ -192,6 +195,23 @@ def _create_task(cls: Any, loop: Any, runner: Any) -> Any:
 
     create_task.is_leakguards = True  # type: ignore[attr-defined]
     return create_task
+
+
+TIMER_METHODS = ("call_at", "add_signal_handler")
+
+
+def _schedules(original: Any, loop: Any) -> Any:
+    """Return what notes the timers that a loop is given; a signal handler's handle is not returned, but found."""
+
+    @functools.wraps(original)
+    def schedules(first: Any, *args: Any, **kwargs: Any) -> Any:
+        made = original(loop(), first, *args, **kwargs)
+        handle = made if made is not None else _compat.loop_signal_handlers(loop()).get(first)
+        if hooks.active and handle is not None:
+            note_timer(handle, sys._getframe(1))
+        return made
+
+    return schedules
 
 
 def _wrap_submit(hook: _Hook, original: Any) -> Any:

@@ -29,7 +29,7 @@ class Leak(NamedTuple):
     """One thing that outlived the grace of its test, class, module or run."""
 
     kind: str
-    """The probe that found it: ``thread``, ``task`` or ``process``."""
+    """The probe that found it: ``thread``, ``task``, ``process`` or ``timer``."""
     name: str
     """The name its creator gave it, made printable and cut at 120 characters."""
     state: str

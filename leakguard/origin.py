@@ -85,6 +85,10 @@ def tell(kind: str, birth: Birth) -> None:
 def note_loop(loop: Any) -> None:
     """Remember an event loop, of whatever class: it has run, so it may have tasks."""
     if getattr(loop, _NOTED, None) is None:
+        if notes_timers[0] and loop not in loops:
+            for handle in _compat.loop_handles(loop):
+                if _compat.handle_context(handle).get(OWNER) is None:  # from before, when nobody looked
+                    settle_timer(handle)
         loops.add(loop)
         try:
             setattr(loop, _NOTED, True)
@@ -132,6 +136,36 @@ def note_coroutine(coroutine: Any, frame: Any) -> None:
                 tell("task", birth)
     except TypeError:
         pass  # an awaitable that nobody can refer to weakly
+
+
+timer_births: Dict[int, Tuple[Any, Birth]] = {}
+"""id of a timer's handle -> a weak reference to it, and where it was scheduled; handles are compared by their time."""
+
+notes_timers = [False]
+"""Whether anybody looks for timers, so that it is worth noting where they are scheduled."""
+
+
+settled_timers: Dict[int, Any] = {}
+"""id -> weak reference to a handle that was reported, allowed, or there before anybody looked."""
+
+
+def settle_timer(handle: Any) -> None:
+    """Remember that a timer is no leak any more."""
+    ident = id(handle)
+    settled_timers[ident] = weakref.ref(handle, lambda _: settled_timers.pop(ident, None))
+
+
+def note_timer(handle: Any, frame: Any) -> None:
+    """Note where a timer was scheduled."""
+    ident = id(handle)
+    reference = weakref.ref(handle, lambda _: timer_births.pop(ident, None))
+    timer_births[ident] = reference, Birth(OWNER.get() or current_owner(), raw_stack(frame))
+
+
+def birth_of_timer(handle: Any) -> Optional[Birth]:
+    """What is known of a timer's creation."""
+    reference, birth = timer_births.get(id(handle), (None, None))
+    return birth if reference is not None and reference() is handle else None
 
 
 def _forget_coroutine(reference: Any) -> None:

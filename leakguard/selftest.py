@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -36,8 +37,6 @@ def _process() -> Iterator[None]:
 
 @contextmanager
 def _task() -> Iterator[None]:
-    import asyncio
-
     async def planted_task() -> None:
         await asyncio.Event().wait()
 
@@ -54,7 +53,24 @@ def _task() -> Iterator[None]:
         loop.close()
 
 
-PLANTS: Dict[str, Callable[[], Any]] = {"thread": _thread, "task": _task, "process": _process}
+@contextmanager
+def _timer() -> Iterator[None]:
+    def planted_timer() -> None:
+        pass
+
+    async def plant() -> Any:
+        return asyncio.get_running_loop().call_later(3600, planted_timer)
+
+    loop = asyncio.new_event_loop()
+    timer = loop.run_until_complete(plant())
+    try:
+        yield
+    finally:
+        timer.cancel()
+        loop.close()
+
+
+PLANTS: Dict[str, Callable[[], Any]] = {"thread": _thread, "task": _task, "process": _process, "timer": _timer}
 
 
 def run(stream: TextIO) -> bool:

@@ -250,7 +250,7 @@ class ThreadTests(unittest.TestCase):
             timer.start()  # starts
 
         (leak,) = run_inner(leaks).leaks
-        self.assertEqual(leak.hint, "cancel() the timer and join() it in a cleanup")
+        self.assertEqual((leak.state, leak.hint), ("timer, alive", "cancel() the timer and join() it in a cleanup"))
         self.assertEqual(leak.origin, place(leaks, "starts"))
         self.assertIn("threading.Timer", leak.aliases)
 

@@ -9,5 +9,6 @@ from leakguard.probes.processes import ProcessProbe
 from leakguard.probes.protocol import Probe
 from leakguard.probes.tasks import TaskProbe
 from leakguard.probes.threads import ThreadProbe
+from leakguard.probes.timers import TimerProbe
 
-ALL: Tuple[Probe, ...] = (ProcessProbe(), ThreadProbe(), TaskProbe())
+ALL: Tuple[Probe, ...] = (ProcessProbe(), ThreadProbe(), TaskProbe(), TimerProbe())

@@ -75,13 +75,19 @@ class Probe:
         return None
 
 
-def target_name(target: Any) -> str:
-    """``module.qualname`` of a function, method or partial."""
+def unwrapped(target: Any) -> Any:
+    """What a partial, or something that was decorated, calls in the end."""
     for _ in range(8):  # partial of partial: somebody may nest them for ever
         inner = getattr(target, "func", None) or getattr(target, "__wrapped__", None)
         if inner is None:
             break
         target = inner
+    return target
+
+
+def target_name(target: Any) -> str:
+    """``module.qualname`` of a function, method or partial."""
+    target = unwrapped(target)
     owner = getattr(target, "__self__", None)
     name = getattr(target, "__qualname__", type(target).__qualname__)
     module = getattr(target, "__module__", None) or type(owner).__module__

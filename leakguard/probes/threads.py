@@ -156,7 +156,7 @@ def _state(thing: Any, idle: bool) -> str:
         return "raw, alive"
     if isinstance(thing, _compat.DummyThread):
         return "foreign, alive"
-    state = "idle" if idle else "alive"
+    state = "idle" if idle else "timer, alive" if isinstance(thing, threading.Timer) else "alive"
     return f"daemon, {state}" if thing.daemon else state
 
 
