@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 # -- time: out of reach of tests that freeze or replace it ---------------------------------------
@@ -170,9 +171,30 @@ def _context_among_referents(task: Any) -> Any:  # pragma: no cover - Python 3.9
     return next((r for r in gc.get_referents(task) if isinstance(r, contextvars.Context)), None)
 
 
-def debug_stack(task: Any) -> List[Tuple[str, int, str]]:
-    """The (filename, line, function) entries that a loop in debug mode keeps of a task's creation, innermost first."""
-    return [(f.filename, f.lineno, f.name) for f in reversed(getattr(task, "_source_traceback", None) or ())]
+def debug_stack(thing: Any) -> List[Tuple[str, int, str]]:
+    """The entries that a loop in debug mode keeps of the creation of a task or a timer."""
+    return entries(getattr(thing, "_source_traceback", None))
+
+
+def entries(summary: Any) -> List[Tuple[str, int, str]]:
+    """The (filename, line, function) entries of a stack summary, innermost first."""
+    return [(f.filename, f.lineno, f.name) for f in reversed(summary or ())]
+
+
+_show_warning = getattr(warnings, "_showwarnmsg_impl", None)
+
+
+def warning_points() -> Tuple[Tuple[Any, str], Tuple[Any, str]]:
+    """Where Python is told of a coroutine that was never awaited, and of a warning to show (3.9 to 3.15)."""
+    return (warnings, "_warn_unawaited_coroutine"), (warnings, "_showwarnmsg")
+
+
+def warnings_are_recorded() -> bool:
+    """Whether somebody records warnings now, as ``catch_warnings(record=True)`` and ``assertWarns`` do (3.9 to 3.15)."""
+    if getattr(warnings, "_showwarnmsg_impl", None) is not _show_warning:
+        return True
+    context = getattr(warnings, "_get_context", None) or getattr(sys.modules.get("_py_warnings"), "_get_context", None)
+    return context is not None and getattr(context(), "log", None) is not None
 
 
 def runs_test(test: Any, task: Any) -> bool:

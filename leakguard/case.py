@@ -85,6 +85,7 @@ class TestGuard(Guard):
         else:
             if parent.scope != "test":
                 parent.plans[method] = plan
+            _hooks.want(probe.kind for probe in plan.probes)
             _hooks.update()
         self.open()
         return plan

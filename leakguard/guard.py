@@ -96,6 +96,7 @@ class Guard:
         """Hold the hooks, and look anew at what probes remember."""
         self.is_wide = True
         _hooks.acquire()
+        _hooks.want(probe.kind for probe in self.probes)
         self.refresh()
 
     def open(self) -> None:

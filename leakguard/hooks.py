@@ -13,9 +13,9 @@ import os
 import sys
 import threading
 import weakref
-from typing import Any, Callable, List, Tuple
+from typing import Any, Callable, Iterable, List, Set, Tuple
 
-from leakguard import _compat, origin
+from leakguard import _compat, deaths, origin
 from leakguard.origin import BIRTH, OWNER, Birth, birth_listeners, current_owner, note_coroutine, note_loop, note_timer
 from leakguard.origin import process_births, raw_births, raw_stack, tell
 
@@ -232,6 +232,10 @@ def _reference(popen: Any) -> Any:
         return None
 
 
+OPTIONAL = frozenset({"timer", "exception"})
+"""Kinds that need hooks which the others do without."""
+
+
 class Hooks:
     """All hooks together: installed by the first guard that becomes active, removed by the last."""
 
@@ -244,10 +248,20 @@ class Hooks:
         self._installed_at = -1
         self._late: List[Any] = []
         """Classes that are hooked and that may be imported at any time: those of loops and of child processes."""
+        self._wanted: Set[str] = set()
         self.active = False
         """Whether any guard is: for what outlives the hook that made it."""
         self.module_count = 0
         """``len(sys.modules)`` at the last look at them: as long as it stays, there is nothing new to hook."""
+
+    def want(self, kinds: Iterable[str]) -> None:
+        """Put in place, until the last guard ends, what only some kinds ask for."""
+        new = OPTIONAL.intersection(kinds) - self._wanted
+        if new:
+            with self._lock:
+                self._wanted |= new
+                origin.notes_timers[0] = "timer" in self._wanted
+                self.install()
 
     def acquire(self) -> None:
         """One more guard is active."""
@@ -270,6 +284,9 @@ class Hooks:
                 self._hooks = []
                 raw_births.clear()
                 process_births.clear()
+                if self._wanted:
+                    self._wanted, self._installed_at, origin.notes_timers[0] = set(), -1, False
+                    origin.deaths.clear()
 
     def _install_again(self) -> bool:
         """Put the hooks of the guard before in place, where all is as it was: a tenth of what `install` costs."""
@@ -292,6 +309,8 @@ class Hooks:
         for cls in _compat.loop_classes():
             places += [(cls, _compat.loop_start(cls), _wrap_loop_start), (cls, "__init__", _wrap_loop_init)]
         places += [(module, "run_coroutine_threadsafe", _wrap_submit) for module in _compat.submit_modules()]
+        if "exception" in self._wanted:
+            places += deaths.places()
         for hook in [hook for hook in self._buried if hook.is_in_place()]:
             hook.active = True
             self._buried.remove(hook)

@@ -107,6 +107,26 @@ raw_births: Dict[int, Birth] = {}
 process_births: Dict[int, Birth] = {}
 """pid -> creation of a child process, until a look finds it gone."""
 
+class Death:
+    """Something that died in the background, as plain data but for its owner; see `deaths`."""
+
+    __slots__ = ("name", "cls", "state", "hint", "owner", "created", "stack", "number", "__weakref__")
+
+    count = 0
+    """How many there were: a baseline."""
+
+    def __init__(
+        self, name: str, cls: str, state: str, hint: str, owner: Any, created: Optional[str], stack: List[Any]
+    ) -> None:
+        self.name, self.cls, self.state, self.hint = name, cls, state, hint
+        self.owner, self.created, self.stack = owner, created, stack
+        self.number = Death.count
+        Death.count += 1
+
+
+deaths: List[Death] = []
+"""Every death that no check has reported yet."""
+
 forks = [False]
 """Whether this process has forked since the last look: what ``from os import fork`` gave to somebody is no hook's."""
 

@@ -6,7 +6,8 @@ import asyncio
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from typing import Any, Callable, Dict, Iterator, TextIO
 
 from leakguard.guard import LeakGuard
@@ -70,7 +71,25 @@ def _timer() -> Iterator[None]:
         loop.close()
 
 
-PLANTS: Dict[str, Callable[[], Any]] = {"thread": _thread, "task": _task, "process": _process, "timer": _timer}
+@contextmanager
+def _exception() -> Iterator[None]:
+    def planted_exception() -> None:
+        raise RuntimeError("planted")
+
+    with redirect_stderr(StringIO()):
+        thread = threading.Thread(target=planted_exception)
+        thread.start()
+        thread.join()
+    yield
+
+
+PLANTS: Dict[str, Callable[[], Any]] = {
+    "thread": _thread,
+    "task": _task,
+    "process": _process,
+    "timer": _timer,
+    "exception": _exception,
+}
 
 
 def run(stream: TextIO) -> bool:
@@ -88,5 +107,5 @@ def run(stream: TextIO) -> bool:
             planted.__exit__(None, None, None)
         seen = [leak for leak in guard.leaks if leak.kind == kind]
         all_seen = all_seen and bool(seen)
-        stream.write(f"{kind:<8} {'seen, created at ' + str(seen[0].origin) if seen else 'NOT SEEN'}\n")
+        stream.write(f"{kind:<9} {'seen, created at ' + str(seen[0].origin) if seen else 'NOT SEEN'}\n")
     return all_seen

@@ -24,7 +24,7 @@ class SelftestTests(unittest.TestCase):
         passed, lines = self.run_it()
         self.assertTrue(passed, lines)
         self.assertEqual([line.split()[0] for line in lines], list(selftest.PLANTS))
-        for line, function in zip(lines, ("_thread", "_task.<locals>.plant", "_process", "_timer.<locals>.plant")):
+        for line, function in zip(lines, ("_thread", "_task.<locals>.plant", "_process", "_timer.<locals>.plant", "_exception.<locals>.planted_exception")):
             with self.subTest(line=line):
                 self.assertRegex(line, r"^\w+ +seen, created at .*selftest\.py:\d+ in " + function.replace(".", r"\."))
         self.assertEqual(set(threading.enumerate()) - before, set())

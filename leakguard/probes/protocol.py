@@ -17,6 +17,8 @@ class Probe:
     """
 
     kind = ""
+    ends = True
+    """Whether its things may end while they are waited for."""
 
     def snapshot(self) -> Any:
         """Return the identities of all that is alive: the baseline."""

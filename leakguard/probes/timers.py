@@ -25,7 +25,6 @@ class TimerProbe(Probe):
     kind = "timer"
 
     def snapshot(self) -> Any:
-        origin.notes_timers[0] = True
         return _handles() if _loops else _NOTHING
 
     def suspects(self, baseline: Any) -> Sequence[Any]:

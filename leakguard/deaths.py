@@ -1,0 +1,138 @@
+"""The hooks that note what died in the background and nobody saw: in threads, tasks, finalizers and forgotten coroutines.
+
+Whatever they take the place of is called all the same. What a test records itself, by a hook or a handler of its own or
+by recording warnings, is not noted: somebody saw it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+from typing import Any, List, Optional, Tuple
+
+from leakguard import _compat, origin
+from leakguard.model import printable
+from leakguard.origin import Death, current_owner
+
+
+def places() -> List[Tuple[Any, str, Any]]:
+    """Return (place, name, wrap) of everything that is told of a death."""
+    found = [(threading, "excepthook", _wrap_thread), (sys, "unraisablehook", _wrap_unraisable)]
+    found += [(cls, "call_exception_handler", _wrap_loop) for cls in _compat.loop_classes()]
+    unawaited, shown = _compat.warning_points()
+    return [*found, (*unawaited, _wrap_unawaited), (*shown, _wrap_warning)]
+
+
+def _wrap_thread(hook: Any, original: Any) -> Any:
+    def excepthook(args: Any) -> Any:
+        if hook.active and args.exc_type is not SystemExit:  # the one that Python passes over in silence
+            thread = args.thread
+            birth = origin.birth_of_thread(thread)
+            _note(
+                f"uncaught in thread {printable(thread.name)!r}" if thread is not None else "uncaught in a thread",
+                args.exc_value if args.exc_value is not None else args.exc_type,
+                birth.owner if birth is not None else current_owner(),
+                "catch it in the thread, or run the work in an executor and ask for its result()",
+            )
+        return original(args)
+
+    return excepthook
+
+
+def _wrap_unraisable(hook: Any, original: Any) -> Any:
+    def unraisablehook(args: Any) -> Any:
+        error = args.exc_value if args.exc_value is not None else args.exc_type
+        if hook.active and not (isinstance(error, RuntimeWarning) and str(error).endswith("was never awaited")):
+            is_resource = isinstance(error, ResourceWarning)
+            state = "resource not closed" if is_resource else f"ignored in {_name_of(args)}"
+            _note(state, error, current_owner(), _CLOSE if is_resource else "let finalizers and callbacks catch what they raise")
+        return original(args)
+
+    return unraisablehook
+
+
+def _wrap_loop(hook: Any, original: Any) -> Any:
+    def call_exception_handler(self: Any, context: Any) -> Any:
+        if hook.active and self.get_exception_handler() is None:
+            _note_of_loop(context)
+        return original(self, context)
+
+    return call_exception_handler
+
+
+def _note_of_loop(context: Any) -> None:
+    message = str(context.get("message") or "unhandled exception in an event loop")
+    task = context.get("task") or context.get("future")
+    is_task = hasattr(task, "get_coro")
+    owner, stack = None, None
+    if is_task:
+        if task in origin.settled_tasks:
+            return  # a leak that is on record: what it raised when it was cancelled is our doing
+        task_context, birth = _compat.task_context(task), origin.birth_of_task(task)
+        owner = task_context.get(origin.OWNER) if task_context is not None else None
+        owner, stack = (birth.owner, birth.stack) if birth is not None else (owner, None)
+    entries = _compat.entries(context.get("source_traceback")) or _compat.debug_stack(task)
+    created = origin.origin_of(stack) or origin.origin_of_traceback(entries)
+    is_callback = message.startswith("Exception in callback ")
+    if created is None and is_task and hasattr(task.get_coro(), "cr_code"):  # all that is left after a collection
+        created = str(origin.place_of(task.get_coro().cr_code, -1))
+    state = "raised in a callback of a loop" if is_callback else message[:1].lower() + message[1:].rstrip("!")
+    error = context.get("exception")
+    if error is None:
+        error = getattr(task.get_coro(), "__qualname__", message) if is_task else message
+    hint = "keep a reference to the task, and await it" if is_task else "catch it where it is raised"
+    _note(state, error, owner or current_owner(), hint, created)
+
+
+def _wrap_unawaited(hook: Any, original: Any) -> Any:
+    def warn_unawaited_coroutine(coroutine: Any) -> Any:
+        if hook.active and not _compat.warnings_are_recorded():
+            name = printable(getattr(coroutine, "__qualname__", type(coroutine).__qualname__))
+            created = origin.origin_of_traceback(getattr(coroutine, "cr_origin", None))
+            if created is None and hasattr(coroutine, "cr_code"):
+                created = str(origin.place_of(coroutine.cr_code, -1))
+            text = f"coroutine {name!r} was never awaited"
+            _note("never awaited", text, current_owner(), "await it, or close() it", created)
+        return original(coroutine)
+
+    return warn_unawaited_coroutine
+
+
+def _wrap_warning(hook: Any, original: Any) -> Any:
+    def showwarnmsg(message: Any) -> Any:
+        is_resource = isinstance(message.category, type) and issubclass(message.category, ResourceWarning)
+        if hook.active and is_resource and not _compat.warnings_are_recorded():
+            _note("resource not closed", message.message, current_owner(), _CLOSE)
+        return original(message)
+
+    return showwarnmsg
+
+
+_CLOSE = "close() it in a cleanup, or use it in a with block"
+
+
+def _note(state: str, error: Any, owner: Any, hint: str, created: Optional[str] = None) -> None:
+    """Put a death on record, as plain data: no exception, frame or task is kept."""
+    stack: List[Any] = []
+    traceback = getattr(error, "__traceback__", None)
+    while traceback is not None and len(stack) < 256:
+        frame = traceback.tb_frame
+        stack.append((frame.f_code, traceback.tb_lasti, frame.f_globals.get("__name__", "?")))
+        traceback = traceback.tb_next
+    cls: Any = error if isinstance(error, type) else type(error)
+    if isinstance(error, BaseException):
+        text = f"{cls.__name__}: {printable(error)}".rstrip(": ")
+    else:
+        text = error.__name__ if isinstance(error, type) else str(error)
+    text = printable(re.sub(r" at 0x[0-9A-Fa-f]+", "", text))
+    kind = f"{cls.__module__}.{cls.__qualname__}" if cls is not str else "str"
+    origin.deaths.append(Death(text, kind, printable(state), hint, owner, created, stack[::-1]))
+
+
+def _name_of(args: Any) -> str:
+    """The function that Python could not raise an exception from; from 3.14 on only its traceback has it."""
+    if args.exc_traceback is not None:
+        return _compat.qualname(args.exc_traceback.tb_frame.f_code)
+    name = getattr(args.object, "__qualname__", None)
+    return printable(name if isinstance(name, str) else type(args.object).__qualname__)

@@ -1,0 +1,224 @@
+"""What dies in the background and nobody sees."""
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import tempfile
+import threading
+import unittest
+from unittest import mock
+
+from tests.guarded import place, run_inner, run_inner_async
+from tests.suites import run_leakguard
+
+
+def run_thread(target, name="worker"):
+    """Run something in a thread to its end."""
+    thread = threading.Thread(target=target, name=name)
+    thread.start()
+    thread.join()
+
+
+class ThreadTests(unittest.TestCase):
+    """Exceptions in threads."""
+
+    maxDiff = None
+
+    def dies(self, test=None):
+        """The target of a thread."""
+        raise ValueError("boom")  # dies
+
+    def test_uncaught(self):
+        """An exception that ends a thread is a leak of the test, with its line; nobody waits for it to end."""
+        with mock.patch("leakguard._compat.pause", side_effect=AssertionError("there is nothing to wait for")):
+            outcome = run_inner(lambda test: run_thread(self.dies), leak_kinds="all")
+        self.assertEqual(
+            outcome.messages,
+            [
+                "1 leak after test_0 (inner.Inner), waited N s\n"
+                "\n"
+                "  exception 'ValueError: boom' (uncaught in thread 'worker')\n"
+                f"    created at  {place(ThreadTests.dies, 'dies')}\n"
+                "    fix         catch it in the thread, or run the work in an executor and ask for its result()\n"
+                "\n"
+                "To allow one: leak_ignore = {'exception:ValueError: boom': \"why\"}"
+            ],
+        )
+        self.assertEqual(outcome.leaks[0].aliases, ("builtins.ValueError",))
+        self.assertIn("threading.py", outcome.leaks[0].now_at[-1])
+        self.assertIn("ValueError: boom", outcome.stderr)  # Python's own hook was called all the same
+
+    def test_not_looked_for(self):
+        """By default nobody looks, and nothing is hooked."""
+        hook = threading.excepthook
+
+        def looks(test):
+            test.assertIs(threading.excepthook, hook)
+
+        self.assertEqual(run_inner(looks, leak_kinds=("thread", "task")).counts(), (0, 0))
+
+    def test_clean(self):
+        """A thread that ends by itself or by SystemExit, or whose exception the test's own hook has seen, is none."""
+        seen = []
+
+        def records(test):
+            with mock.patch("threading.excepthook", seen.append):
+                run_thread(self.dies)
+
+        outcome = run_inner(lambda test: run_thread(sys.exit), lambda test: run_thread(list), records, leak_kinds="all")
+        self.assertEqual((outcome.leaks, len(seen)), ([], 1))
+
+    def test_each_is_its_own_test_s(self):
+        """Each death is reported once, by the test whose thread it was."""
+        tests = [lambda test: run_thread(self.dies), lambda test: None, lambda test: run_thread(self.dies)]
+        outcome = run_inner(*tests, leak_kinds="exception")
+        self.assertEqual([leak.owner for leak in outcome.leaks], ["inner.Inner.test_0", "inner.Inner.test_2"])
+
+    def test_hooks_are_restored(self):
+        """After the last guard everything is as it was before."""
+        places = [(threading, "excepthook"), (sys, "unraisablehook"), (asyncio.BaseEventLoop, "call_exception_handler")]
+        before = [getattr(where, name) for where, name in places]
+        run_inner(lambda test: None, leak_kinds="all")
+        self.assertEqual([getattr(where, name) for where, name in places], before)
+
+    def test_broken_str(self):
+        """An exception that cannot be shown is reported all the same."""
+
+        class Broken(Exception):
+            def __str__(self):
+                raise RuntimeError("no")
+
+        def breaks():
+            raise Broken
+
+        (leak,) = run_inner(lambda test: run_thread(breaks), leak_kinds="all").leaks
+        self.assertEqual(leak.name, "Broken: <Broken: RuntimeError in __str__>")
+
+
+class FinalizerTests(unittest.TestCase):
+    """Exceptions that Python cannot raise."""
+
+    def test_unraisable(self):
+        """What a finalizer raises is a leak, with its line."""
+
+        class Dying:
+            def __del__(self):
+                raise KeyError("x")  # dies
+
+        (leak,) = run_inner(lambda test: Dying() and None, leak_kinds="all").leaks
+        self.assertEqual((leak.name, leak.origin), ("KeyError: 'x'", place(Dying.__del__, "dies")))
+        self.assertEqual(leak.state, f"ignored in {Dying.__del__.__qualname__}")
+
+
+class LoopTests(unittest.TestCase):
+    """Exceptions of tasks and callbacks, in debug mode and without."""
+
+    async def fails(self):
+        """A coroutine that fails."""
+        raise ValueError("boom")
+
+    def run_both(self, function):
+        """Return the leaks of a test in debug mode and without."""
+        outcomes = [run_inner_async(function, leak_kinds="all", loop_debug=debug) for debug in (True, False)]
+        return [outcome.leaks for outcome in outcomes]
+
+    def test_never_retrieved(self):
+        """A task whose exception nobody asked for is a leak, with the line that made the task."""
+
+        async def leaks(test):
+            asyncio.ensure_future(self.fails())  # creates
+            for _ in range(3):
+                await asyncio.sleep(0)
+
+        for (leak,) in self.run_both(leaks):
+            self.assertEqual((leak.kind, leak.name), ("exception", "ValueError: boom"))
+            self.assertEqual(leak.state, "task exception was never retrieved")
+            self.assertEqual(leak.origin, place(leaks, "creates"))
+
+    def test_destroyed(self):
+        """A pending task that was collected is a leak, named by its coroutine; the line that made it may be gone."""
+
+        async def waits():  # begins
+            await asyncio.get_running_loop().create_future()
+
+        async def leaks(test):
+            asyncio.ensure_future(waits())  # creates
+            await asyncio.sleep(0)
+            gc.collect()
+
+        with_debug, without = self.run_both(leaks)
+        for (leak,) in (with_debug, without):
+            self.assertEqual((leak.name, leak.state), (waits.__qualname__, "task was destroyed but it is pending"))
+        self.assertEqual(with_debug[0].origin, place(leaks, "creates"))
+        self.assertIn(without[0].origin, (place(leaks, "creates"), place(waits, "begins")))
+
+    def test_callback(self):
+        """What a callback raises is a leak."""
+
+        def dies():
+            raise ValueError("boom")
+
+        async def leaks(test):
+            asyncio.get_running_loop().call_soon(dies)
+            await asyncio.sleep(0)
+
+        for (leak,) in self.run_both(leaks):
+            self.assertEqual((leak.name, leak.state), ("ValueError: boom", "raised in a callback of a loop"))
+
+    def test_clean(self):
+        """One that was awaited, or that a handler of the test's own has seen, is none."""
+        seen = []
+
+        async def awaits(test):
+            with test.assertRaises(ValueError):
+                await asyncio.ensure_future(self.fails())
+
+        async def handles(test):
+            asyncio.get_running_loop().set_exception_handler(lambda loop, context: seen.append(context["message"]))
+            asyncio.ensure_future(self.fails())
+            for _ in range(3):
+                await asyncio.sleep(0)
+
+        self.assertEqual(run_inner_async(awaits, handles, leak_kinds="all").leaks, [])
+        self.assertEqual(seen, ["Task exception was never retrieved"])
+
+    def test_leaked_task_that_fails_when_it_is_cancelled(self):
+        """What a reported task raises when the guard cancels it is not reported on top."""
+
+        async def fails_late():
+            try:
+                await asyncio.Event().wait()
+            finally:
+                raise ValueError("late")
+
+        async def leaks(test):
+            asyncio.ensure_future(fails_late())
+            await asyncio.sleep(0)
+
+        for leaks_of in self.run_both(leaks):
+            self.assertEqual([leak.kind for leak in leaks_of], ["task"])
+
+
+class WarningTests(unittest.TestCase):
+    """Coroutines that were never awaited and resources that were not closed: in a run of their own."""
+
+    def test_of_all(self):
+        """Each is a leak of its test, whether warnings are shown or are errors; what the test records is none."""
+        expected = {
+            ("test_coroutine", "coroutine 'forgotten' was never awaited", "never awaited"),
+            ("test_resource", "ResourceWarning: unclosed file", "resource not closed"),
+        }
+        for flag in ("always", "error"):
+            with self.subTest(flag), tempfile.TemporaryDirectory() as folder:
+                report = os.path.join(folder, "report.json")
+                run_leakguard("--leak-report", report, "planted_deaths", PYTHONWARNINGS=flag)
+                with open(report, encoding="utf-8") as file:
+                    leaks = json.load(file)["leaks"]
+                found = {(leak["test"].rpartition(".")[2], leak["name"].partition(" <")[0], leak["state"]) for leak in leaks}
+                self.assertEqual(found, expected)
+
+
+if __name__ == "__main__":
+    unittest.main()
