@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 # -- time: out of reach of tests that freeze or replace it ---------------------------------------
 
@@ -591,6 +591,89 @@ def forkserver_children() -> "set[int]":
     return {popen.pid for popen in popens if popen.sentinel not in ended}
 
 
+def helper_descriptors() -> "set[int]":
+    """The descriptors by which the process talks to multiprocessing's resource tracker and forkserver (3.9 to 3.15)."""
+    tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
+    server = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
+    numbers = (getattr(tracker, "_fd", None), getattr(server, "_forkserver_alive_fd", None))
+    return {number for number in numbers if number is not None}
+
+
+_DESCRIPTORS = next((path for path in ("/proc/self/fd", "/dev/fd") if os.path.isdir(path)), None)
+
+
+def descriptor_numbers() -> List[int]:
+    """The numbers of the open descriptors, and of the one that reads them; without such a list the first 256."""
+    if _DESCRIPTORS is None:  # pragma: no cover - Windows
+        return list(range(256))
+    return [int(name) for name in os.listdir(_DESCRIPTORS)]
+
+
+def descriptor_target(number: int) -> str:
+    """What a descriptor stands for, as Linux says it: a path, ``socket:[1]``, ``anon_inode:[eventpoll]``; else ""."""
+    try:
+        return os.readlink(f"/proc/self/fd/{number}")
+    except OSError:  # pragma: no cover - macOS and Windows, or a race
+        return ""
+
+
+def descriptor_flags(number: int) -> int:
+    """The flags that a descriptor was opened with; those of reading where the platform does not say."""
+    try:
+        import fcntl
+
+        return fcntl.fcntl(number, fcntl.F_GETFL)
+    except (ImportError, OSError):  # pragma: no cover - Windows, or a race
+        return os.O_RDONLY
+
+
+def loop_descriptors(loop: Any) -> List[int]:
+    """The descriptors that a loop of asyncio's own opens for itself: its selector and its self-pipe (3.9 to 3.15)."""
+    things = [getattr(loop, "_selector", None), getattr(loop, "_ssock", None), getattr(loop, "_csock", None)]
+    found = []
+    for thing in things:
+        try:
+            found.append(thing.fileno())  # type: ignore[union-attr]
+        except (AttributeError, OSError, ValueError):
+            pass  # not of this kind of loop, or closed
+    return [number for number in found if number >= 0]
+
+
+def object_with_descriptor(number: int) -> Any:
+    """The Python object that has a descriptor open; the outermost of those that wrap each other."""
+    import gc
+    import io
+    import socket
+
+    best: Any = None
+    for thing in gc.get_objects():
+        if isinstance(thing, (io.IOBase, socket.socket)):
+            try:
+                is_it = not getattr(thing, "closed", False) and thing.fileno() == number
+            except Exception:  # a user's fileno() may raise anything
+                continue
+            if is_it and (best is None or _depth(thing) > _depth(best)):
+                best = thing
+    return best
+
+
+def _depth(thing: Any) -> int:
+    depth = 0
+    while depth < 4:
+        inner = getattr(thing, "buffer", None) or getattr(thing, "raw", None)
+        if inner is None:
+            break
+        thing, depth = inner, depth + 1
+    return depth
+
+
+def allocated_at(thing: Any) -> List[Tuple[str, int]]:
+    """(filename, line) of where an object was made, innermost first; empty unless tracemalloc traces."""
+    tracemalloc = sys.modules.get("tracemalloc")
+    traceback = tracemalloc.get_object_traceback(thing) if tracemalloc is not None and thing is not None else None
+    return [(frame.filename, frame.lineno) for frame in reversed(traceback or ())]
+
+
 def process_classes() -> List[Any]:
     """The class of multiprocessing's processes, in a list: empty while nobody has imported it (3.9 to 3.15)."""
     cls = getattr(sys.modules.get("multiprocessing.process"), "BaseProcess", None)
@@ -642,13 +725,16 @@ def qualname(code: Any) -> str:
     return str(name) if name is not None else qualname_at(code.co_filename, code.co_firstlineno, code.co_name)
 
 
-def qualname_at(filename: str, line: int, name: str) -> str:
-    """The qualified name of the function called `name` around a line of a file; `name` itself without its source."""
+def qualname_at(filename: str, line: int, name: Optional[str]) -> str:
+    """The qualified name of the function called `name` around a line of a file; `name` itself without its source.
+
+    Without a name, the innermost function around the line.
+    """
     spans = _spans.get(filename)
     if spans is None:
         spans = _spans[filename] = _read_spans(filename)
-    around = [full for first, last, full in spans if first <= line <= last and full.rpartition(".")[2] == name]
-    return around[-1] if around else str(name)
+    around = [full for first, last, full in spans if first <= line <= last and name in (None, full.rpartition(".")[2])]
+    return around[-1] if around else name or "<module>"
 
 
 def _read_spans(filename: str) -> List[_Span]:

@@ -13,6 +13,9 @@ from leakguard.runner import GuardedRunner, Record, advice_of
 
 __unittest = True
 
+TRACED_FRAMES = 24
+"""Frames that tracemalloc keeps of each allocation: enough to get from a library to the user's line."""
+
 PASSED, FAILED, USAGE, NO_TESTS = 0, 1, 2, 5
 
 
@@ -41,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
         )
     group.add_argument("--leak-report", action="append", metavar="FILE", help="write a report: FILE.json (repeatable)")
     group.add_argument("--leak-advise", action="store_true", help="propose key tests, with a patch for git apply")
+    group.add_argument("--leak-trace", action="store_true", help="let tracemalloc note the lines that open files")
     group.add_argument("--leak-selftest", action="store_true", help="plant a leak of each kind, show that it is seen")
     return made
 
@@ -95,12 +99,21 @@ def main(argv: Optional[List[str]] = None) -> int:
         from leakguard import selftest  # it imports subprocess, which few runs need
 
         return PASSED if selftest.run(sys.stdout) else FAILED
+    if arguments.leak_trace:
+        _trace()
     record = Record()
     policy.command_line.update(flags)
     try:
         return _run(rest, record, reports, arguments.leak_advise)
     finally:
         policy.command_line.clear()
+
+
+def _trace() -> None:
+    import tracemalloc
+
+    if not tracemalloc.is_tracing():
+        tracemalloc.start(TRACED_FRAMES)
 
 
 def _flags(leak_parser: argparse.ArgumentParser) -> List[str]:

@@ -88,7 +88,7 @@ def _wrap_start(hook: _Hook, original: Any) -> Any:
 
 
 def _wrap_start_raw(hook: _Hook, original: Any) -> Any:
-    def start_new_thread(function: Any, *args: Any, **kwargs: Any) -> Any:
+    def start_new_thread(function: Any, *args: Any, **kwargs: Any) -> Any:  # C's parameters have no names
         if not hook.active:
             return original(function, *args, **kwargs)
         code = getattr(getattr(function, "__func__", function), "__code__", None)
@@ -187,11 +187,11 @@ def _watch_tasks(loop: Any) -> None:
 def _create_task(cls: Any, loop: Any, runner: Any) -> Any:
     """Return what notes the coroutines that a loop is given, but for those by `runner`: the test itself."""
 
-    def create_task(coroutine: Any, **kwargs: Any) -> Any:
+    def create_task(coro: Any, **kwargs: Any) -> Any:  # the parameter's name is asyncio's
         frame = sys._getframe(1)
         if frame.f_code is not runner and hooks.active:
-            note_coroutine(coroutine, frame)
-        return cls.create_task(loop(), coroutine, **kwargs)
+            note_coroutine(coro, frame)
+        return cls.create_task(loop(), coro, **kwargs)
 
     create_task.is_leakguards = True  # type: ignore[attr-defined]
     return create_task
@@ -204,9 +204,10 @@ def _schedules(original: Any, loop: Any) -> Any:
     """Return what notes the timers that a loop is given; a signal handler's handle is not returned, but found."""
 
     @functools.wraps(original)
-    def schedules(first: Any, *args: Any, **kwargs: Any) -> Any:
-        made = original(loop(), first, *args, **kwargs)
-        handle = made if made is not None else _compat.loop_signal_handlers(loop()).get(first)
+    def schedules(*args: Any, **kwargs: Any) -> Any:
+        made = original(loop(), *args, **kwargs)
+        number = kwargs.get("sig", args[0] if args else None)
+        handle = made if made is not None else _compat.loop_signal_handlers(loop()).get(number)
         if hooks.active and handle is not None:
             note_timer(handle, sys._getframe(1))
         return made
@@ -216,10 +217,10 @@ def _schedules(original: Any, loop: Any) -> Any:
 
 def _wrap_submit(hook: _Hook, original: Any) -> Any:
     @functools.wraps(original)
-    def run_coroutine_threadsafe(coroutine: Any, *args: Any, **kwargs: Any) -> Any:
+    def run_coroutine_threadsafe(coro: Any, *args: Any, **kwargs: Any) -> Any:  # the parameter's name is asyncio's
         if hook.active:
-            note_coroutine(coroutine, sys._getframe(1))
-        return original(coroutine, *args, **kwargs)
+            note_coroutine(coro, sys._getframe(1))
+        return original(coro, *args, **kwargs)
 
     return run_coroutine_threadsafe
 

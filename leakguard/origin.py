@@ -59,6 +59,9 @@ def current_owner() -> Any:
 loops: "weakref.WeakSet[Any]" = weakref.WeakSet()
 """Every event loop that has run while a guard was active."""
 
+test_loops: "weakref.WeakSet[Any]" = weakref.WeakSet()
+"""The loops that async tests run in: unittest closes them after the verdict."""
+
 settled_tasks: "weakref.WeakSet[Any]" = weakref.WeakSet()
 """Tasks and async generators that were reported or allowed, and unittest's own task."""
 
@@ -254,13 +257,18 @@ def origin_of(stack: Optional[Sequence[Any]]) -> Optional[str]:
     return str(place_of(*stack[best]))
 
 
-def origin_of_traceback(frames: Optional[Sequence[Tuple[str, int, str]]]) -> Optional[str]:
+def origin_of_traceback(frames: Optional[Sequence[Tuple[str, int, Optional[str]]]]) -> Optional[str]:
     """The same for (filename, line, function) entries, innermost first, as Python keeps of a coroutine."""
     if not frames:
         return None
     best = min(range(len(frames)), key=lambda i: (rank(frames[i][0]), i))
     filename, line, function = frames[best]
     return str(Place(show_path(filename), line, _compat.qualname_at(filename, line, function)))
+
+
+def origin_of_allocation(lines: Sequence[Tuple[str, int]]) -> Optional[str]:
+    """The same for (filename, line) entries, innermost first, as tracemalloc keeps them."""
+    return origin_of_traceback([(filename, line, None) for filename, line in lines])
 
 
 def frames_of(frame: Any, limit: int = 64) -> List[Any]:

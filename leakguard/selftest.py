@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -72,6 +73,15 @@ def _timer() -> Iterator[None]:
 
 
 @contextmanager
+def _file() -> Iterator[None]:
+    planted = open(os.devnull, "rb")
+    try:
+        yield
+    finally:
+        planted.close()
+
+
+@contextmanager
 def _exception() -> Iterator[None]:
     def planted_exception() -> None:
         raise RuntimeError("planted")
@@ -88,6 +98,7 @@ PLANTS: Dict[str, Callable[[], Any]] = {
     "task": _task,
     "process": _process,
     "timer": _timer,
+    "file": _file,
     "exception": _exception,
 }
 

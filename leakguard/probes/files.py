@@ -1,0 +1,205 @@
+"""Open file descriptors: files, pipes, sockets, epolls, by descriptor and inode."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import weakref
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+from leakguard import _compat, origin
+from leakguard.model import Leak, printable
+from leakguard.probes.protocol import Probe, class_name, fingerprint
+
+_POLL = 0.002
+_Inode = Tuple[int, int]
+
+
+class Descriptor:
+    """One open file descriptor: its number, and the device and inode that it stood for when it was seen."""
+
+    __slots__ = ("number", "inode", "_holder")
+
+    def __init__(self, number: int, inode: _Inode) -> None:
+        self.number, self.inode = number, inode
+        self._holder: Any = None
+
+    def holder(self) -> Any:
+        """The Python object that has it open, looked for once, as every object there is has to be asked."""
+        if self._holder is None:
+            holder = _loop_of(self.number) or _compat.object_with_descriptor(self.number)
+            self._holder = weakref.ref(holder) if holder is not None else _nobody
+        return self._holder()
+
+
+def _nobody() -> None:
+    return None
+
+
+class _Described(NamedTuple):
+    name: str
+    state: str
+    hint: str
+
+
+class FileProbe(Probe):
+    """Finds descriptors that were opened in the course of a test and are open still.
+
+    Those of the test's own loop, and the pipes of the interpreter's own helpers, are none.
+    """
+
+    kind = "file"
+
+    def __init__(self) -> None:
+        self._reported: Dict[int, _Inode] = {}
+        self._suspects: Dict[Tuple[int, _Inode], Descriptor] = {}
+
+    def snapshot(self) -> Any:
+        self._suspects = {}
+        return self._look()
+
+    def suspects(self, baseline: Any) -> Sequence[Any]:
+        now = self._look()
+        if now == baseline:
+            return ()
+        new = {number: inode for number, inode in now.items() if baseline.get(number) != inode}
+        spared = _spared() if new else set()
+        return [
+            self._suspects.setdefault((number, inode), Descriptor(number, inode))
+            for number, inode in new.items()
+            if number not in spared and self._reported.get(number) != inode
+        ]
+
+    def _look(self) -> Dict[int, _Inode]:
+        now = _descriptors()
+        if self._reported:  # those that were closed since are forgotten: the next one may be the same file
+            self._reported = {number: inode for number, inode in self._reported.items() if now.get(number) == inode}
+        return now
+
+    def owner(self, thing: Any) -> Any:
+        return None
+
+    def is_noted(self, thing: Any) -> bool:
+        return False
+
+    def identity(self, thing: Any) -> Any:
+        key = (thing.number, thing.inode)
+        return lambda other: (other.number, other.inode) == key
+
+    def names(self, thing: Any) -> Tuple[str, Tuple[str, ...]]:
+        holder = thing.holder()
+        return _describe(thing.number).name, (class_name(holder),) if holder is not None else ()
+
+    def origin(self, thing: Any) -> Optional[str]:
+        return origin.origin_of_allocation(_compat.allocated_at(thing.holder()))
+
+    def settle(self, suspects: Sequence[Any], timeout: float) -> None:
+        _compat.pause(min(timeout, _POLL))
+
+    def describe(self, thing: Any) -> Leak:
+        name, aliases = self.names(thing)
+        created = self.origin(thing)
+        described = _describe(thing.number)
+        return Leak(
+            kind=self.kind,
+            name=name,
+            state=described.state,
+            owner="",
+            origin=created,
+            hint=described.hint,
+            fingerprint=fingerprint(self.kind, name, created, None),
+            aliases=aliases,
+        )
+
+    def mark(self, things: Sequence[Any]) -> None:
+        for thing in things:
+            self._reported[thing.number] = thing.inode
+
+    def allow(self, thing: Any) -> Optional[str]:
+        if isinstance(thing, int) or not hasattr(thing, "fileno"):
+            return None
+        try:
+            number = thing.fileno()
+            status = os.fstat(number)
+        except (OSError, ValueError):
+            return None
+        self.mark([Descriptor(number, (status.st_dev, status.st_ino))])
+        return _describe(number).name
+
+
+_CLOSE = "close() it in a cleanup, or use it in a with block"
+_CLOSE_LOOP = "close() the event loop in a cleanup, or use asyncio.run() or asyncio.Runner"
+_MODES = {os.O_RDONLY: "r", os.O_WRONLY: "w", os.O_RDWR: "r+"}
+
+
+def _descriptors() -> Dict[int, _Inode]:
+    """Return number -> (device, inode) of every open descriptor."""
+    found = {}
+    for number in _compat.descriptor_numbers():
+        try:
+            status = os.fstat(number)
+        except OSError:
+            continue  # the one that the list was read by, or closed in the meantime
+        found[number] = (status.st_dev, status.st_ino)
+    return found
+
+
+def _spared() -> Set[int]:
+    """Return the descriptors of the loops that tests run in, and of the interpreter's own helpers."""
+    spared = set(_compat.helper_descriptors())
+    for loop in list(origin.test_loops):
+        spared.update(_compat.loop_descriptors(loop))
+    return spared
+
+
+def _describe(number: int) -> _Described:
+    """What a descriptor is, in words that are the same in another run but for ports."""
+    try:
+        mode = os.fstat(number).st_mode
+    except OSError:
+        return _Described("?", "closed in the meantime", "")
+    target = _compat.descriptor_target(number)
+    if _loop_of(number) is not None:
+        return _Described("epoll and self-pipe", "event loop not closed", _CLOSE_LOOP)
+    if stat.S_ISSOCK(mode):
+        name, state = _describe_socket(number)
+        return _Described(name, state, _CLOSE)
+    if "eventpoll" in target:
+        return _Described("epoll", "open", _CLOSE)
+    access = _MODES.get(_compat.descriptor_flags(number) & 3, "open")
+    if stat.S_ISFIFO(mode):
+        return _Described("pipe", "read end" if access == "r" else "write end", _CLOSE)
+    return _Described(printable(origin.show_path(target) or "?"), f"open, mode {access}", _CLOSE)
+
+
+def _loop_of(number: int) -> Any:
+    return next((loop for loop in list(origin.loops) if number in _compat.loop_descriptors(loop)), None)
+
+
+def _describe_socket(number: int) -> Tuple[str, str]:
+    copy = os.dup(number)
+    try:
+        with socket.socket(fileno=copy) as sock:
+            family = getattr(sock.family, "name", str(sock.family))
+            kind = getattr(sock.type, "name", str(sock.type))
+            here, peer = _address(sock.getsockname), _address(sock.getpeername)
+            is_listening = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError as error:  # pragma: no cover - a race, or a family that Python does not know
+        return "socket", f"open, {error.strerror}"
+    words: List[str] = [f"{family} {kind}".replace("AF_", "").replace("SOCK_", "")]
+    if is_listening:
+        return "listening socket", f"{words[0]}, listening on {here}"
+    words += [f"from {here}"] * bool(here) + [f"to {peer}"] * bool(peer)
+    return "socket", ", ".join(words) if len(words) > 1 else f"{words[0]}, open"
+
+
+def _address(read: Any) -> str:
+    try:
+        address = read()
+    except OSError:
+        return ""
+    if isinstance(address, tuple):
+        return f"{address[0]}:{address[1]}"
+    return printable(os.fsdecode(address)) if address else ""
+

@@ -1,0 +1,171 @@
+"""Open descriptors: what they are, whose they are, and what is none of the test's."""
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+import tracemalloc
+import unittest
+
+from tests.guarded import PATIENT, place, run_inner, run_inner_async, while_waiting
+
+
+@unittest.skipIf(sys.platform == "win32", "Windows does not list descriptors")
+class FileTests(unittest.TestCase):
+    """Descriptors of a sync test."""
+
+    maxDiff = None
+
+    def setUp(self):
+        self.path = os.path.join(tempfile.mkdtemp(), "data.txt")
+        self.addCleanup(os.rmdir, os.path.dirname(self.path))
+        self.addCleanup(os.unlink, self.path)
+        with open(self.path, "w"):
+            pass
+
+    def open(self, mode="r"):
+        """Open a file, which a cleanup of the outer test closes."""
+        file = open(self.path, mode)  # opens
+        self.addCleanup(file.close)
+        return file
+
+    def named(self, function):
+        """(name, state) of what a test leaves open."""
+        return [leak[1:] for leak in run_inner(function, leak_kinds="all").named()]
+
+    def test_leak(self):
+        """A file that is open when its test ends is a leak, with its path and mode, and the line if that is traced."""
+        tracemalloc.start(8)
+        self.addCleanup(tracemalloc.stop)
+        outcome = run_inner(lambda test: self.open(), lambda test: None, leak_kinds="all")
+        self.assertEqual(
+            outcome.messages,
+            [
+                "1 leak after test_0 (inner.Inner), waited N s\n"
+                "\n"
+                f"  file '{self.path}' (open, mode r)\n"
+                f"    created at  {place(FileTests.open, 'opens')}\n"
+                "    fix         close() it in a cleanup, or use it in a with block\n"
+                "\n"
+                f"To allow one: leak_ignore = {{{outcome.messages[0].rpartition('{')[2]}"
+            ],
+        )
+        self.assertEqual(outcome.leaks[0].aliases, ("_io.TextIOWrapper",))
+
+    def test_not_traced(self):
+        """Without tracemalloc the line is not known."""
+        (leak,) = run_inner(lambda test: self.open("r+"), leak_kinds="file").leaks
+        self.assertEqual((leak.origin, leak.state), (None, "open, mode r+"))
+
+    def test_not_looked_for(self):
+        """By default nobody looks for files."""
+        self.assertEqual(run_inner(lambda test: self.open()).leaks, [])
+
+    def test_clean(self):
+        """One that was closed is none, nor is one that was open before, nor one that takes a closed one's number."""
+        before = self.open()
+
+        def replaces(test):
+            number = before.fileno()
+            before.close()
+            other = open(os.devnull)
+            self.addCleanup(other.close)
+            test.assertEqual(other.fileno(), number)
+
+        self.assertEqual(run_inner(lambda test: self.open().close(), leak_kinds="all").leaks, [])
+        self.assertEqual([leak.owner for leak in run_inner(replaces, leak_kinds="all").leaks], ["inner.Inner.test_0"])
+
+    def test_closed_in_time(self):
+        """One that is closed within the grace is no leak."""
+        files = []
+        with while_waiting("file", lambda: files[0].close()):
+            outcome = run_inner(lambda test: files.append(self.open()), leak_kinds="all", grace=PATIENT)
+        self.assertEqual(outcome.leaks, [])
+
+    def test_sockets(self):
+        """A socket is described by its family, its addresses and its state."""
+
+        def listens(test):
+            server = socket.create_server(("127.0.0.1", 0))
+            self.addCleanup(server.close)
+            self.address = "{}:{}".format(*server.getsockname())
+
+        def connects(test):
+            client = socket.create_connection(server.getsockname())
+            self.addCleanup(client.close)
+            self.address = "{}:{}".format(*client.getsockname())
+
+        self.assertEqual(self.named(listens), [("listening socket", f"INET STREAM, listening on {self.address}")])
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            peer = "{}:{}".format(*server.getsockname())
+            self.assertEqual(self.named(connects), [("socket", f"INET STREAM, from {self.address}, to {peer}")])
+
+    def test_pipe(self):
+        """A pipe has two ends."""
+
+        def leaks(test):
+            for end in os.pipe():
+                self.addCleanup(os.close, end)
+
+        self.assertEqual(self.named(leaks), [("pipe", "read end"), ("pipe", "write end")])
+
+    def test_event_loop(self):
+        """A loop that was not closed is one entry, with advice of its own."""
+
+        def leaks(test):
+            loop = asyncio.new_event_loop()
+            self.addCleanup(loop.close)
+
+        outcome = run_inner(leaks, leak_kinds="all")
+        self.assertEqual({leak.state for leak in outcome.leaks}, {"event loop not closed"})
+        self.assertEqual(outcome.messages[0].count("event loop not closed"), 1)
+        self.assertIn("    fix         close() the event loop in a cleanup", outcome.messages[0])
+
+    def test_ignored_and_allowed(self):
+        """A rule is held against the path or the class; one object may be allowed."""
+        for rule in ("file:*/data.txt", "file:_io.TextIOWrapper"):
+            with self.subTest(rule):
+                outcome = run_inner(lambda test: self.open(), leak_kinds="all", leak_ignore={rule: "why"})
+                self.assertEqual(outcome.leaks, [])
+        outcome = run_inner(lambda test: test.allowLeak(self.open(), "why"), leak_kinds="all")
+        self.assertEqual(outcome.leaks, [])
+
+    def test_reported_once(self):
+        """It is reported once, by the test that opened it."""
+        outcome = run_inner(lambda test: self.open(), lambda test: None, lambda test: self.open(), leak_kinds="all")
+        self.assertEqual([leak.owner for leak in outcome.leaks], ["inner.Inner.test_0", "inner.Inner.test_2"])
+
+
+@unittest.skipIf(sys.platform == "win32", "Windows does not list descriptors")
+class AsyncFileTests(unittest.TestCase):
+    """Descriptors of an async test."""
+
+    def test_own_loop(self):
+        """What the test's own loop has open is none; a transport may take its turn to close."""
+
+        async def serves(test):
+            server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            await reader.read()
+            writer.close()
+            server.close()
+
+        outcome = run_inner_async(lambda test: asyncio.sleep(0), serves, leak_kinds="all", grace=PATIENT)
+        self.assertEqual(outcome.leaks, [])
+
+    def test_server(self):
+        """A server that was not closed is a leak."""
+
+        async def leaks(test):
+            server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+            test.allowLeak(server.sockets[0], "the first is allowed")
+            other = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+            self.addCleanup(server.close)
+            self.addCleanup(other.close)
+
+        self.assertEqual([leak.name for leak in run_inner_async(leaks, leak_kinds="all").leaks], ["listening socket"])
+
+
+if __name__ == "__main__":
+    unittest.main()
