@@ -462,10 +462,13 @@ class SuiteHooks:
                 return original(suite, test, result)
             if cls != previous and not getattr(result, "_moduleSetUpFailed", False):
                 listener.class_begins(cls)
+                errors = len(result.errors)
                 try:
                     return original(suite, test, result)
                 finally:
-                    listener.class_is_set_up(cls, result, bool(getattr(cls, "_classSetupFailed", False)))
+                    listener.class_is_set_up()
+                    if getattr(cls, "_classSetupFailed", False):  # or was skipped: there is no teardown
+                        listener.class_ends(cls, result, len(result.errors) > errors)
             return original(suite, test, result)
 
         def tear_down_class(suite: Any, test: Any, result: Any) -> Any:
@@ -487,7 +490,11 @@ class SuiteHooks:
                 return original(suite, test, result)
             if previous is None or previous.__module__ != test.__class__.__module__:
                 listener.next_module = test.__class__.__module__
-            return original(suite, test, result)
+            skipped = len(result.skipped)
+            try:
+                return original(suite, test, result)
+            finally:
+                listener.module_is_skipped = len(result.skipped) > skipped
 
         def tear_down_module(suite: Any, result: Any) -> Any:
             if result is not listener.result:

@@ -185,9 +185,16 @@ def _named_by_itself(test: Any) -> Subject:
     return Subject(str(test.id()), f"{test._testMethodName} ({class_name(type(test))})")
 
 
+_PARTS = {"_callSetUp", "_callTestMethod", "_callTearDown", "_callCleanup"}
+"""unittest's functions that call what is the user's (3.9 to 3.15)."""
+
+
 def _is_final_pass(caller: Any) -> bool:
-    """Whether a call of ``doCleanups()`` is the one by ``TestCase.run()``; `caller` is the frame of the call."""
-    while caller is not None and caller.f_code.co_name == "doCleanups":  # an override that calls super()
+    """Whether a call of ``doCleanups()`` is the one by ``TestCase.run()``; `caller` is the frame of the call.
+
+    An override, a decorator or a helper may be between the two, but no part of the test.
+    """
+    while caller is not None and caller.f_code is not _RUN and caller.f_code.co_name not in _PARTS:
         caller = caller.f_back
     return caller is not None and caller.f_code is _RUN
 
@@ -197,7 +204,8 @@ def judge(guard: TestGuard, do_cleanups: Callable[[], Any], caller: Any, outcome
 
     A test may call ``doCleanups()`` itself: only the call by ``TestCase.run()`` is the end. `caller` is its frame.
     """
-    if guard.is_foreign or not _is_final_pass(caller):
+    guard.is_verified = guard.is_foreign or _is_final_pass(caller)
+    if guard.is_foreign or not guard.is_verified:
         return outcome
     guard.test.addCleanup(guard.verdict)
     return do_cleanups()
@@ -272,9 +280,8 @@ class LeakGuardMixin:
         own = vars(cls).get("setUpClass")
         if isinstance(own, classmethod):
             setattr(cls, "setUpClass", classmethod(_guarded_set_up(own.__func__)))
-        run: Any = getattr(super(LeakGuardMixin, cls), "run", None)
-        if cls.run is LeakGuardMixin.run and getattr(run, "__module__", "") == "unittest.async_case":
-            setattr(cls, "run", run)  # the guard of such a test begins where its loop is set up
+        if "run" not in vars(cls):
+            _choose_run(cls)
 
     _leakguard_guard: Optional[TestGuard] = None
     _leakguard_begins_with_loop = False
@@ -311,7 +318,11 @@ class LeakGuardMixin:
         if self._leakguard_guard is None:  # debug() has one
             self._leakguard_guard = TestGuard(self)
             self._leakguard_begins_with_loop = True
-        self._leakguard_make_loop(getattr(super(), _compat.LOOP_SET_UP))
+        try:
+            self._leakguard_make_loop(getattr(super(), _compat.LOOP_SET_UP))
+        except BaseException:  # unittest tears nothing down then
+            self._leakguard_end_with_loop(is_interrupted=True)
+            raise
 
     def _leakguard_make_loop(self, set_up: Callable[[], None]) -> None:
         set_up()
@@ -320,10 +331,13 @@ class LeakGuardMixin:
         try:
             getattr(super(), _compat.LOOP_TEAR_DOWN)()
         finally:
-            guard = self._leakguard_guard
-            if guard is not None and self._leakguard_begins_with_loop:
-                self._leakguard_guard, self._leakguard_begins_with_loop = None, False
-                guard.end(is_interrupted=isinstance(sys.exc_info()[1], KeyboardInterrupt))
+            self._leakguard_end_with_loop(is_interrupted=isinstance(sys.exc_info()[1], KeyboardInterrupt))
+
+    def _leakguard_end_with_loop(self, *, is_interrupted: bool) -> None:
+        guard = self._leakguard_guard
+        if guard is not None and self._leakguard_begins_with_loop:
+            self._leakguard_guard, self._leakguard_begins_with_loop = None, False
+            guard.end(is_interrupted=is_interrupted)
 
     def debug(self) -> None:
         """Run the test under guard, letting errors through: a leak raises LeakError."""
@@ -393,6 +407,20 @@ setattr(LeakGuardMixin, _compat.LOOP_SET_UP, LeakGuardMixin._leakguard_set_up_lo
 setattr(LeakGuardMixin, _compat.LOOP_TEAR_DOWN, LeakGuardMixin._leakguard_tear_down_loop)
 
 
+def _choose_run(cls: Any) -> None:
+    """Leave our ``run()`` out where the next one is an ``IsolatedAsyncioTestCase``'s: see `_leakguard_set_up_loop`.
+
+    Decided for each class anew: its bases may bring a ``run()`` of their own.
+    """
+    runs = [(base, vars(base)["run"]) for base in cls.__mro__ if "run" in vars(base) and "_leakguard_run" not in vars(base)]
+    (first, run), following = runs[0], runs[1][1] if len(runs) > 1 else None
+    if first is LeakGuardMixin and getattr(following, "__module__", "") == "unittest.async_case":
+        run = following
+    if cls.run is not run:
+        cls.run = run
+        cls._leakguard_run = True
+
+
 def _begin_class(cls: Any) -> None:
     if "_leakguard_class_guard" not in vars(cls):
         cls._leakguard_class_guard = fixture_guard("class", class_name(cls), cls)
@@ -422,6 +450,9 @@ def _guarded_set_up(set_up: Callable[[Any], None]) -> Callable[[Any], None]:
         try:
             set_up(cls)
             failed = False
+        except unittest.SkipTest:
+            failed = False
+            raise
         finally:
             _class_is_set_up(cls, failed)
 

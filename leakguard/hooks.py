@@ -206,7 +206,7 @@ def _schedules(original: Any, loop: Any) -> Any:
     @functools.wraps(original)
     def schedules(*args: Any, **kwargs: Any) -> Any:
         made = original(loop(), *args, **kwargs)
-        number = kwargs.get("sig", args[0] if args else None)
+        number: Any = kwargs.get("sig", args[0] if args else None)
         handle = made if made is not None else _compat.loop_signal_handlers(loop()).get(number)
         if hooks.active and handle is not None:
             note_timer(handle, sys._getframe(1))

@@ -45,6 +45,8 @@ class Fixtures:
         self._class: Optional[case.FixtureGuard] = None
         self._module = ""
         self.next_module = ""
+        self.module_is_skipped = False
+        """Whether ``setUpModule`` raised SkipTest."""
         self.timing: Optional[Timing] = None
         """What measures tests, from the first class on that has the scope ``key``."""
 
@@ -55,15 +57,13 @@ class Fixtures:
         if issubclass(cls, unittest.TestCase) and not issubclass(cls, case.LeakGuardMixin):
             self._class = case.fixture_guard("class", case.class_name(cls), cls)
 
-    def class_is_set_up(self, cls: Any, result: Any, failed: bool) -> None:
-        """After ``setUpClass``: a class whose set-up failed gets no teardown, so it ends here."""
+    def class_is_set_up(self) -> None:
+        """After ``setUpClass``."""
         if self._class is not None:
             self._class.refresh()
-            if failed:
-                self.class_ends(cls, result, failed)
 
     def class_ends(self, cls: Any, result: Any, failed: bool) -> None:
-        """After ``tearDownClass`` and the class cleanups."""
+        """After ``tearDownClass`` and the class cleanups, or after a ``setUpClass`` that failed or skipped the class."""
         guard, self._class = self._class, None
         if guard is not None:
             _add_error(result, f"tearDownClass ({case.class_name(cls)})", guard.end(failed))
@@ -72,7 +72,8 @@ class Fixtures:
         """After ``tearDownModule`` and the module cleanups of one module, before ``setUpModule`` of the next."""
         if self._module:
             name, self._module = self._module, ""
-            failed = failed or bool(getattr(result, "_moduleSetUpFailed", False))
+            has_failed = getattr(result, "_moduleSetUpFailed", False) and not self.module_is_skipped
+            failed = failed or has_failed
             _add_error(result, f"tearDownModule ({name})", case.end_module(name, failed))
         if self.next_module:
             name, self.next_module = self.next_module, ""

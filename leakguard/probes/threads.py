@@ -5,7 +5,7 @@ from __future__ import annotations
 import _thread
 import sys
 import threading
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from leakguard import _compat, origin
 from leakguard.model import Leak, printable
@@ -62,7 +62,7 @@ class ThreadProbe(Probe):
         if _count() - len(known) == _NO_RAW and not _raw_births:
             return known
         threads = _raw_threads(known)
-        _forget_ended(threads)
+        _forget_ended(sys._current_frames())
         return Baseline(_forget_dead(known), {ident: thread.frame for ident, thread in threads.items()})
 
     def suspects(self, baseline: Any) -> Sequence[Any]:
@@ -173,7 +173,13 @@ def _hint(thing: Any, aliases: Sequence[str], idle: bool) -> str:
 
 
 def _birth(thing: Any) -> Optional[origin.Birth]:
-    return thing.birth if isinstance(thing, RawThread) else origin.birth_of_thread(thing)
+    if isinstance(thing, RawThread):
+        return thing.birth
+    birth = origin.birth_of_thread(thing)
+    if birth is None and _compat.is_dummy(thing):  # a raw thread that has asked for its `current_thread()` since
+        top = sys._current_frames().get(thing.ident)
+        return RawThread(thing.ident, _outermost(top)).birth if top is not None else None
+    return birth
 
 
 def _look(baseline: Any) -> List[Any]:
@@ -184,13 +190,21 @@ def _look(baseline: Any) -> List[Any]:
     new: List[Any] = [t for ident, t in now.items() if known.get(ident) is not t]
     new += [t for t in list(_compat.starting_threads.values()) if t not in new and t not in now.values()]
     found: List[Any] = [t for t in new if _REPORTED not in t.__dict__ and _compat.is_thread_alive(t)]
-    found = [t for t in found if not _is_shared_idle_worker(t)]
+    found = [t for t in found if not _is_shared_idle_worker(t) and not _was_raw(t, raw)]
     if not plain or _count() - len(now) != _NO_RAW or origin.raw_births:
         threads = _raw_threads(now)
-        _settled_raw[:] = [f for f in _settled_raw if any(t.frame is f for t in threads.values())]
         found += [t for ident, t in threads.items() if raw.get(ident) is not t.frame and t.frame not in _settled_raw]
-        found += _starting(threads)
+        found += _starting()
     return found
+
+
+def _was_raw(thread: Any, raw: Dict[int, Any]) -> bool:
+    """Whether a foreign thread is a raw one of before, by another name: `current_thread()` has made it an object."""
+    if not _compat.is_dummy(thread):
+        return False
+    top = sys._current_frames().get(thread.ident)
+    frame = _outermost(top) if top is not None else None
+    return frame is not None and (raw.get(thread.ident) is frame or frame in _settled_raw)
 
 
 def _forget_dead(known: Dict[int, Any]) -> Dict[int, Any]:
@@ -205,17 +219,21 @@ def _forget_dead(known: Dict[int, Any]) -> Dict[int, Any]:
     return known
 
 
-def _starting(running: Dict[int, RawThread]) -> List[RawThread]:
+def _starting() -> List[RawThread]:
     """Return the raw threads that were started just now and cannot be seen yet."""
+    running = sys._current_frames()
     _forget_ended(running)
     return [RawThread(ident, None) for ident in list(_raw_births) if ident not in running]
 
 
-def _forget_ended(running: Dict[int, RawThread]) -> None:
-    """Forget the births of raw threads that have ended: the next one with the same ident may not be noted."""
+def _forget_ended(running: Mapping[int, Any]) -> None:
+    """Forget the raw threads that have ended: the next one with the same ident may not be noted."""
     for ident, birth in list(_raw_births.items()):
         if ident not in running and _compat.clock() - birth.time >= START_SECONDS:
             _raw_births.pop(ident, None)
+    if _settled_raw:
+        alive = [_outermost(frame) for frame in running.values()]
+        _settled_raw[:] = [frame for frame in _settled_raw if frame in alive]
 
 
 def _raw_threads(known: Dict[int, Any]) -> Dict[int, RawThread]:
