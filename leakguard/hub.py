@@ -302,9 +302,14 @@ def undelivered(hub: Any) -> int:
     """How many messages wait in the queues that the hub and its clients have as attributes."""
     if _has(hub, "submit", "shutdown", "map"):
         return 0  # the queue of an executor holds work, and once it is shut down what wakes its workers
-    places = [hub, *(client for client in _members(hub) if hasattr(client, "__dict__"))]
+    places = [hub, *(member for member in _members(hub) if hasattr(member, "__dict__") and not _is_loop(member))]
     queues = {id(member): member for place in places for member in _members(place) if _has(member, "qsize", "get")}
     return sum(_size(queue) for queue in queues.values())
+
+
+def _is_loop(thing: Any) -> bool:
+    """Whether it is an event loop: what is in its attributes belongs to all that run on it."""
+    return hasattr(thing, "call_soon_threadsafe")
 
 
 def _size(queue: Any) -> int:
@@ -325,14 +330,20 @@ def threads_of(hub: Any) -> List[threading.Thread]:
     return [t for t in unique.values() if t.is_alive() and t is not threading.current_thread()]
 
 
-def tasks_of(hub: Any, tasks: Iterable[Any]) -> List[Any]:
-    """Return the pending tasks of a hub among `tasks`: its attributes, and those that are inside a method of it."""
-    own = {id(member) for member in _members(hub) if _has(member, "get_coro")}
-    return [t for t in tasks if not t.done() and t is not hub and (id(t) in own or _is_inside(t, hub))]
+def insides(tasks: Iterable[Any]) -> Dict[int, List[Any]]:
+    """Return the id of an object -> the tasks that are inside a method of it: one look at the tasks for many hubs."""
+    found: Dict[int, List[Any]] = {}
+    for task in tasks:
+        for owner in {id(frame.f_locals.get("self")) for frame in frames_of_task(task)}:
+            found.setdefault(owner, []).append(task)
+    return found
 
 
-def _is_inside(task: Any, hub: Any) -> bool:
-    return any(frame.f_locals.get("self") is hub for frame in frames_of_task(task))
+def tasks_of(hub: Any, inside: Dict[int, List[Any]]) -> List[Any]:
+    """Return the pending tasks of a hub: its attributes, and those that are inside a method of it."""
+    own = [member for member in _members(hub) if _has(member, "get_coro", "done")]
+    unique = {id(task): task for task in (*own, *inside.get(id(hub), ()))}
+    return [task for task in unique.values() if task is not hub and not task.done()]
 
 
 def name_of(hub: Any) -> str:

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import traceback
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Set
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set
 
 from leakguard import _compat, hub as hubs, origin
 from leakguard.check import log
@@ -68,6 +68,8 @@ class Teardown:
         self.error: Optional[BaseException] = None
         self.forced: List[str] = []
         self.has_stopped = False
+        self.inside: Dict[int, List[Any]] = {}
+        """The tasks of the test's loop by what they are inside of; set by the group, before any stop begins."""
         self._stopper = stopper
         self._threads: List[threading.Thread] = []
         self._tasks: List[Any] = []
@@ -91,11 +93,7 @@ class Teardown:
         if messages:
             self.forced.append(f"{hubs.plural(messages, 'message')} undelivered")
         self._threads = hubs.threads_of(self.hub)
-        loop = _compat.running_loop()
-        if loop is not None:
-            asyncio = sys.modules["asyncio"]
-            here = asyncio.current_task()
-            self._tasks = [t for t in hubs.tasks_of(self.hub, asyncio.all_tasks()) if t is not here]
+        self._tasks, self.inside = hubs.tasks_of(self.hub, self.inside), {}
 
     def left(self) -> List[Any]:
         """Return what the hub still runs: threads, then tasks."""
@@ -171,6 +169,10 @@ class Group:
     async def run_async(self) -> None:
         """Tear down from an async test: all stops begin at once, in order, on its loop."""
         asyncio: Any = sys.modules["asyncio"]
+        here = asyncio.current_task()
+        inside = hubs.insides(task for task in asyncio.all_tasks() if task is not here)
+        for teardown in self.teardowns:
+            teardown.inside = inside
         stops = {_compat.start_task(_drive_async(teardown), asyncio): teardown for teardown in self.teardowns[::-1]}
         begun = _compat.clock()
         stubborn: List[Any] = []

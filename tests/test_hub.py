@@ -599,6 +599,29 @@ class ForcedTests(unittest.TestCase):
             ],
         )
 
+    def test_the_queues_of_its_loop_are_not_its_own(self):
+        """An event loop is an attribute of many a hub, and what waits in it is everybody's."""
+
+        async def leaves(test):
+            loop = asyncio.get_running_loop()
+            loop.backlog = queue.Queue()
+            loop.backlog.put("x")
+            test.addHub(Recorder("close", loop=loop).hub).loop = loop
+
+        self.assertEqual(warnings_of(run_inner_async(leaves)), [])
+
+    def test_one_look_at_the_tasks_is_enough_for_many_hubs(self):
+        """What tasks are inside of is looked up once for a group: a thousand clients do not cost a million looks."""
+
+        async def leaves(test):
+            for _ in range(20):
+                test.addHub(TaskHub())
+            await asyncio.sleep(0)
+
+        with mock.patch.object(hub, "frames_of_task", side_effect=hub.frames_of_task) as looks:
+            outcome = run_inner_async(leaves)
+        self.assertEqual((head(outcome), len(looks.mock_calls)), ([], 20))
+
     def test_a_hub_that_lies_about_itself(self):
         """Properties and queues that raise say nothing, and break nothing."""
 
