@@ -6,12 +6,13 @@ wait a little.
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
 import sys
 import threading
 import types
-from typing import Any, Callable, Dict, Generator, Iterable, List, Optional, Sequence
+from typing import Any, Callable, Dict, Generator, Iterable, List, Optional, Sequence, Tuple, Type
 
 from leakguard import _compat
 from leakguard.model import printable
@@ -37,8 +38,14 @@ WANTED = (
     "a process, an executor, a server, an event loop, an entered context manager"
 )
 
-CLOSED_ALREADY = ("already", "is closed", "is not registered", "not running", "not started", "is not entered")
+CLOSED_ALREADY = (
+    *("already closed", "already been closed", "already stopped", "already shut down", "already been shut down"),
+    *("is closed", "is not registered", "not running", "not started", "is not entered"),
+)
 """Parts of what libraries say when something is closed a second time."""
+
+USED_TOO_LATE = ("event loop is closed",)
+"""Parts of what is said where a stop used something that had been closed before the hub was."""
 
 CANCEL_AGAIN = 1.0
 """Seconds that a cancelled task has for its own cleaning up before it is cancelled once more."""
@@ -52,7 +59,7 @@ def stopper(hub: Any, stop: Optional[Callable[[], Any]], is_async: bool) -> Call
     Raises TypeError if nothing is known that stops it, or if that must be awaited and `is_async` is false.
     """
     if stop is not None:
-        return functools.partial(_by_calls, [stop])
+        return functools.partial(_by_calls, [stop], is_users=True)
     if _has(hub, "cancel", "done", "result"):
         return functools.partial(_by_cancelling, hub)
     if _has(hub, "terminate", "kill", "pid"):
@@ -140,7 +147,7 @@ def _by_verbs(hub: Any, is_async: bool, forced: List[str]) -> Steps:
     yield from _by_calls(_verbs(hub, is_async), forced)
 
 
-def _by_calls(calls: Sequence[Callable[[], Any]], forced: List[str]) -> Steps:
+def _by_calls(calls: Sequence[Callable[[], Any]], forced: List[str], is_users: bool = False) -> Steps:
     """Call one after the other; an error of one does not keep the next from being called, the first error is raised."""
     errors = []
     for call in calls:
@@ -148,8 +155,8 @@ def _by_calls(calls: Sequence[Callable[[], Any]], forced: List[str]) -> Steps:
             made = call()
             if inspect.isawaitable(made):
                 yield made
-        except Exception as error:  # whatever a user's or a library's stop may raise: it is raised below, or said
-            if is_closed_already(error):
+        except errors_of_a_stop() as error:  # it is raised below, or said
+            if is_closed_already(error) and not is_users:
                 forced.append(f"it was closed already ({printable(error)})")
             else:
                 errors.append(error)
@@ -159,10 +166,19 @@ def _by_calls(calls: Sequence[Callable[[], Any]], forced: List[str]) -> Steps:
         raise errors[0]
 
 
-def is_closed_already(error: Exception) -> bool:
+def errors_of_a_stop() -> Tuple[Type[BaseException], ...]:
+    """What a stop may raise that keeps no other from being called; a KeyboardInterrupt is none, it ends the run."""
+    asyncio = sys.modules.get("asyncio")
+    return (Exception, SystemExit) if asyncio is None else (Exception, SystemExit, asyncio.CancelledError)
+
+
+def is_closed_already(error: BaseException) -> bool:
     """Whether an error only says that what is to be closed is closed."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in (errno.EBADF, errno.ENOTCONN)
     text = printable(error).lower()
-    return isinstance(error, (RuntimeError, ValueError, OSError)) and any(part in text for part in CLOSED_ALREADY)
+    says_so = any(part in text for part in CLOSED_ALREADY) and not any(part in text for part in USED_TOO_LATE)
+    return isinstance(error, (RuntimeError, ValueError, OSError)) and says_so
 
 
 def _by_cancelling(future: Any, forced: List[str]) -> Steps:

@@ -49,9 +49,10 @@ def register(test: Any, hub: Any, stop: Any, timeout: Any, name: Any) -> None:
     is_async = hasattr(test, "addAsyncCleanup")
     steps = hubs.stopper(hub, stop, is_async)
     teardown = Teardown(hub, steps, timeout, name or hubs.name_of(hub), test.id())
+    teardown.stop = stop
     group = getattr(_compat.last_cleanup(test), "__self__", None)
     if isinstance(group, Group) and type(group.teardowns[-1].hub) is type(hub) and group.test is test:
-        group.teardowns.append(teardown)
+        group.add(teardown)
         return
     group = Group(test, teardown)
     if is_async:
@@ -67,7 +68,10 @@ class Teardown:
         self.hub, self.timeout, self.name, self.test = hub, timeout, name, test
         self.error: Optional[BaseException] = None
         self.forced: List[str] = []
+        self.stop: Any = None
+        """The user's own, else None."""
         self.has_stopped = False
+        self.is_given_up = False
         self.inside: Dict[int, List[Any]] = {}
         """The tasks of the test's loop by what they are inside of; set by the group, before any stop begins."""
         self._stopper = stopper
@@ -79,7 +83,7 @@ class Teardown:
         self._note_what_is_there()
         try:
             yield from self._stopper(self.forced)
-        except Exception as error:  # whatever a stop may raise: it is the test's error, once all hubs are torn down
+        except hubs.errors_of_a_stop() as error:  # it is the test's error, once all hubs are torn down
             self.error = error
         self.has_stopped = True
         while self.left():
@@ -101,6 +105,7 @@ class Teardown:
 
     def give_up(self, where: str) -> List[Any]:
         """The timeout is over: say so, and return the tasks that are to be cancelled."""
+        self.is_given_up = True
         tasks = [t for t in self._tasks if not t.done()]
         threads = [t for t in self._threads if t.is_alive()]
         if tasks:
@@ -127,17 +132,23 @@ class Group:
         self.test = test
         self.teardowns = [first]
 
+    def add(self, teardown: Teardown) -> None:
+        """Add one more hub; one that is there already, with the same stop, is torn down once."""
+        if (id(teardown.hub), teardown.stop) not in [(id(other.hub), other.stop) for other in self.teardowns]:
+            self.teardowns.append(teardown)
+
     def _finish(self) -> None:
-        """Say what was forced, and raise: one error here, each of the others by a cleanup of its own."""
+        """Say what was forced, and have each error raised by a cleanup of its own, the first one first.
+
+        A SystemExit must not come out of a task: it would end the loop, and on 3.9 and 3.10 every cleanup after it.
+        """
         teardowns = self.teardowns[::-1]
         self.teardowns = teardowns[:1]  # what the test's context may keep for ever
         for teardown in teardowns:
             teardown.say()
         errors = [teardown.error for teardown in teardowns if teardown.error is not None]
-        for error in errors[:0:-1]:
+        for error in errors[::-1]:
             self.test.addCleanup(_raise, error)
-        if errors:
-            raise errors[0]
 
     # -- hubs that live in threads ------------------------------------------------------------------
 
@@ -184,6 +195,8 @@ class Group:
                         is_task = isinstance(teardown.hub, asyncio.Task)
                         stubborn += [task, *teardown.give_up(_where_task(teardown.hub if is_task else task))]
         finally:
+            for teardown in self.teardowns:
+                teardown.is_given_up = True
             await _cancel([task for task in (*stops, *stubborn) if not task.done()])
         for task, teardown in stops.items():
             if task.done() and not task.cancelled() and task.exception() is not None:
@@ -216,7 +229,7 @@ async def _drive_async(teardown: Teardown) -> None:
     asyncio: Any = sys.modules["asyncio"]
     steps, turns = teardown.steps(), 0
     value: Any = None
-    error: Optional[Exception] = None
+    error: Optional[BaseException] = None
     while True:
         try:
             with _limit(teardown.timeout) as limited:
@@ -233,8 +246,13 @@ async def _drive_async(teardown: Teardown) -> None:
             else:
                 turns += 1
                 await asyncio.sleep(0 if turns <= IMMEDIATE_TURNS else min(LONGEST_PAUSE, 0.0005 * (turns - IMMEDIATE_TURNS)))
-        except Exception as raised:  # what a stop raised: the steps go on with the next verb
-            error = raised
+        except hubs.errors_of_a_stop() as raised:
+            if teardown.is_given_up:
+                raise
+            if step is not None:
+                error = raised  # what a stop raised: the steps go on with the next verb
+            else:
+                teardown.error = teardown.error or raised  # somebody cancelled the teardown: it goes on
 
 
 async def _wait(tasks: Sequence[Any], seconds: float) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import collections
 import concurrent.futures
 import contextlib
+import errno
 import multiprocessing
 import queue
 import socketserver
@@ -499,12 +500,92 @@ class PhaseTests(unittest.TestCase):
     def test_closed_before(self):
         """An error that only says that it is closed already is logged, not raised."""
 
-        def stop():
+        def stop(site):
             raise RuntimeError("Site is not registered in runner")
 
-        outcome = run_inner(lambda test: test.addHub(object(), stop=stop))
+        outcome = run_inner(lambda test: test.addHub(Recorder(stop=stop).hub))
         self.assertEqual(head(outcome), [])
         self.assertEqual(warnings_of(outcome), ["it was closed already (Site is not registered in runner)"])
+
+    def test_what_says_that_it_is_closed(self):
+        """Words for closing, or the errno of a closed descriptor; not any "already", and nothing that came too late."""
+        for error, is_closed in (
+            (RuntimeError("the client has already been closed"), True),
+            (ValueError("I/O operation: the file is closed"), True),
+            (OSError(errno.EBADF, "Bad file descriptor"), True),
+            (OSError(errno.ENOTCONN, "Socket is not connected"), True),
+            (OSError(errno.EADDRINUSE, "Address already in use"), False),
+            (OSError(errno.EIO, "the disk is closed"), False),
+            (RuntimeError("Event loop is closed"), False),
+            (RuntimeError("cannot reuse already awaited coroutine"), False),
+            (KeyError("already closed"), False),
+        ):
+            with self.subTest(error):
+                self.assertEqual(hub.is_closed_already(error), is_closed)
+
+    def test_an_error_of_the_users_own_stop_is_an_error(self):
+        """Whatever it says: who writes a stop knows what it may raise."""
+
+        def stop():
+            raise RuntimeError("worker is not running: 17 messages lost")
+
+        outcome = run_inner(lambda test: test.addHub(object(), stop=stop))
+        self.assertEqual(head(outcome), ["RuntimeError: worker is not running: 17 messages lost"])
+
+    def test_a_cancellation_that_comes_out_of_a_stop(self):
+        """The next verb is called, and the test fails: what comes after the ``await`` in it was not done."""
+
+        async def close(hub):
+            task = asyncio.get_running_loop().create_task(asyncio.sleep(100))
+            task.cancel()
+            await task
+
+        made = Recorder("wait_closed", close=close)
+        outcome = run_inner_async(lambda test: test.addHub(made.hub))
+        self.assertEqual((made.calls, head(outcome)), (["wait_closed"], ["asyncio.exceptions.CancelledError"]))
+
+    def test_a_cancellation_of_the_teardown_by_the_stop(self):
+        """The hub's own tasks are waited for all the same, and the test fails."""
+
+        async def leaves(test):
+            made = test.addHub(TaskHub(), stop=lambda: (asyncio.current_task().cancel(), made.close()))
+
+        outcome = run_inner_async(leaves)
+        self.assertEqual((head(outcome), warnings_of(outcome)), (["asyncio.exceptions.CancelledError"], []))
+
+    def test_a_SystemExit_of_a_stop(self):
+        """Every hub is torn down, in sync and async tests, and it is reported as unittest reports one of a cleanup."""
+        stopped = []
+
+        def make(number):
+            def close(hub):
+                if number == 1:
+                    sys.exit("bye")
+                stopped.append(number)
+
+            async def close_later(hub):
+                await asyncio.sleep(0)
+                close(hub)
+
+            return close, close_later
+
+        for run, is_async in ((run_inner, False), (run_inner_async, False), (run_inner_async, True)):
+            with self.subTest(run.__name__, is_async=is_async):
+                stopped.clear()
+                kinds = [type("Hub", (), {"close": make(number)[is_async]}) for number in range(3)]
+                outcome = run(lambda test: [test.addHub(kind()) for kind in kinds] and None)
+                self.assertEqual((sorted(stopped), head(outcome)), ([0, 2], ["SystemExit: bye"]))
+
+    def test_a_hub_that_is_added_twice(self):
+        """It is torn down once, unless the two have stops of their own."""
+        made = Recorder("close", "flush")
+
+        async def leaves(test):
+            test.assertIs(test.addHub(made.hub), made.hub)
+            test.assertIs(test.addHub(made.hub), made.hub)
+            test.addHub(made.hub, stop=made.hub.flush)
+
+        self.assertEqual((head(run_inner_async(leaves)), made.calls), ([], ["flush", "close"]))
 
     def test_hubs_of_one_class_are_torn_down_together(self):
         """A hundred that hang cost one timeout; stops begin last registered first."""
