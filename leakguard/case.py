@@ -280,6 +280,7 @@ class LeakGuardMixin:
         own = vars(cls).get("setUpClass")
         if isinstance(own, classmethod):
             setattr(cls, "setUpClass", classmethod(_guarded_set_up(own.__func__)))
+        _check_order(cls)
         if "run" not in vars(cls):
             _choose_run(cls)
 
@@ -405,6 +406,13 @@ class LeakGuardMixin:
 
 setattr(LeakGuardMixin, _compat.LOOP_SET_UP, LeakGuardMixin._leakguard_set_up_loop)
 setattr(LeakGuardMixin, _compat.LOOP_TEAR_DOWN, LeakGuardMixin._leakguard_tear_down_loop)
+
+
+def _check_order(cls: Any) -> None:
+    """Raise TypeError where a TestCase comes before the mixin, which would never be asked then."""
+    order = [base for base in cls.__mro__ if base in (LeakGuardMixin, unittest.TestCase)]
+    if order[0] is not LeakGuardMixin:
+        raise TypeError(f"{cls.__qualname__} must have LeakGuardMixin before its TestCase: class T(LeakGuardMixin, TestCase)")
 
 
 def _choose_run(cls: Any) -> None:

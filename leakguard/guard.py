@@ -318,12 +318,15 @@ class LeakGuard:
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Guard every call of a function or coroutine function, each with a guard of its own."""
-        if not callable(function):
-            raise TypeError(f"LeakGuard decorates a function (got {function!r})")
-        from inspect import iscoroutinefunction  # a third of our import, unless somebody has imported it
+        import inspect  # a third of our import, unless somebody has imported it
+
+        is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+        if not callable(function) or isinstance(function, type) or is_generator:
+            what = "a generator function" if is_generator else repr(function)
+            raise TypeError(f"LeakGuard decorates a function or a coroutine function (got {what})")
 
         name = getattr(function, "__qualname__", self._name)
-        if iscoroutinefunction(function):
+        if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
             async def guarded_coroutine(*args: Any, **kwargs: Any) -> Any:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import sys
 import unittest
+import unittest.mock
 
 from leakguard import LeakError, LeakGuard, LeakGuardAsyncTestCase, LeakGuardMixin, origin
 from tests import doubles
@@ -314,6 +315,62 @@ class LifeTests(AsyncTestCase):
         self.assert_clean(Case)
         self.assert_clean(type("Case", (Case,), {"loop_debug": False, "__module__": __name__}))
         self.assertEqual(seen, [True, False])
+
+
+class RunTests(AsyncTestCase):
+    """Who runs an async test: the guard begins where the loop is set up, or around a run() of the user's."""
+
+    def test_a_run_of_any_base_is_called(self):
+        """A run() of the user's is called, wherever its class stands among the bases, and its leaks are found."""
+        ran = []
+
+        class Timed(unittest.IsolatedAsyncioTestCase):
+            def run(self, result=None):
+                ran.append(type(self).__name__)
+                return super().run(result)
+
+        class Guarded(LeakGuardMixin, Timed):
+            leak_grace = 0.01
+
+        for bases in ((MixinCase, Timed), (GuardedCase, Timed), (LeakGuardMixin, Timed), (MixinCase, Guarded)):
+            with self.subTest(bases=bases):
+                ran.clear()
+
+                async def test(case):
+                    BlockedTask(name="left")
+
+                attributes = {"test": test, "leak_grace": 0.01, "__module__": __name__, "__qualname__": "Case"}
+                self.assert_leaks(type("Case", bases, attributes), ["left"])
+                self.assertEqual(ran, ["Case"])
+
+    def test_a_loop_that_cannot_be_made(self):
+        """Where the set-up of the loop raises, no guard is left open."""
+        name = "new_event_loop" if sys.version_info < (3, 11) else "Runner"
+
+        class Case(GuardedCase):
+            async def test(self):
+                pass
+
+        before = set(origin.open_guards)
+        with unittest.mock.patch(f"asyncio.{name}", side_effect=OSError("no descriptors left")), own_record():
+            with self.assertRaisesRegex(OSError, "no descriptors left"):
+                Case("test").run(unittest.TestResult())
+        self.assertEqual(set(origin.open_guards), before)
+
+
+class KeywordTests(AsyncTestCase):
+    """What asyncio's functions take by keyword, they take under guard."""
+
+    def test_coroutine_by_keyword(self):
+        """`create_task(coro=...)` and `run_coroutine_threadsafe(coro=..., loop=...)` work on a loop that is watched."""
+
+        class Case(PlainLoopCase):
+            async def test(self):
+                loop = asyncio.get_running_loop()
+                await loop.create_task(coro=asyncio.sleep(0))
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coro=asyncio.sleep(0), loop=loop))
+
+        self.assert_clean(Case)
 
 
 class OriginTests(AsyncTestCase):

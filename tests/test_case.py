@@ -1,5 +1,6 @@
 """How a test under `LeakGuardMixin` lives: where leaks begin, when the verdict comes, what the policy makes of it."""
 
+import functools
 import re
 import signal
 import subprocess
@@ -231,7 +232,7 @@ class MessageTests(LeaksTestCase):
                 "    now at      threading.py:N in Event.wait, waiting in threading.Event.wait",
                 "    fix         stop the thread's loop and join() it in a cleanup",
                 "",
-                "To allow one: leak_ignore = {'thread:hub-reader-*': \"why\"}",
+                "To allow one: leak_ignore = {\"thread:hub-reader-*\": \"why\"}",
             ],
         )
 
@@ -405,6 +406,47 @@ class LifeTests(LeaksTestCase):
             f"leakguard: test ({__name__}.{Case.__qualname__}) was not checked for leaks: "
             "its cleanups were cleared or not run",
         )
+
+    def test_own_run_that_calls_the_cleanups(self):
+        """One that calls doCleanups() itself leaves no place for the verdict of a leaking test: a RuntimeWarning."""
+        outer = self
+
+        class Base(unittest.TestCase):
+            def run(self, result=None):
+                result.startTest(self)
+                getattr(self, self._testMethodName)()
+                self.doCleanups()
+                result.stopTest(self)
+
+        class Case(LeakGuardMixin, Base):
+            def test(self):
+                BlockedThread().start_in(outer)
+
+        with self.assertWarns(RuntimeWarning) as caught:
+            run_inner(Case)
+        self.assertIn("was not checked for leaks", str(caught.warning))
+
+    def test_cleanups_behind_a_decorator_or_a_helper(self):
+        """What stands between run() and the cleanups does not keep the verdict from its test."""
+        outer = self
+
+        class Decorated(GuardedCase):
+            @functools.wraps(GuardedCase.doCleanups)
+            def doCleanups(self):
+                return self.really_do_them()
+
+            def really_do_them(self):
+                return super().doCleanups()
+
+            def test(self):
+                BlockedThread(name="left").start_in(outer)
+
+        self.assert_leaks(Decorated, ["left"])
+
+    def test_behind_its_test_case(self):
+        """Behind a TestCase the mixin would never be asked: TypeError when the class is defined."""
+        with self.assertRaisesRegex(TypeError, "^Wrong must have LeakGuardMixin before its TestCase"):
+            type("Wrong", (unittest.TestCase, LeakGuardMixin), {"__qualname__": "Wrong"})
 
     def test_thread_of_a_leaked_thread(self):
         """A thread that an earlier test's leak starts during a later test is not blamed on the later one."""
@@ -778,8 +820,19 @@ class BlockTests(LeaksTestCase):
 
     def test_misuse(self):
         """What is no function, option or value is refused at once, in one line."""
+
+        def generates():
+            yield
+
+        async def generates_late():
+            yield
+
+        decorates = "LeakGuard decorates a function or a coroutine function (got {})"
         for make, error, message in [
-            (lambda: LeakGuard()(3), TypeError, "LeakGuard decorates a function (got 3)"),
+            (lambda: LeakGuard()(GuardedCase), TypeError, decorates.format(repr(GuardedCase))),
+            (lambda: LeakGuard()(generates), TypeError, decorates.format("a generator function")),
+            (lambda: LeakGuard()(generates_late), TypeError, decorates.format("a generator function")),
+            (lambda: LeakGuard()(3), TypeError, "LeakGuard decorates a function or a coroutine function (got 3)"),
             (
                 lambda: LeakGuard(patience=1),
                 TypeError,

@@ -197,7 +197,7 @@ class WaitTests(CheckTestCase):
         self.assertEqual(
             str(error),
             f"1 leak after {TITLE}, waited 0.51 s\n\n  thread 'a' (alive)\n    created at  app.py:1 in make\n\n"
-            "To allow one: leak_ignore = {'thread:a': \"why\"}",
+            "To allow one: leak_ignore = {\"thread:a\": \"why\"}",
         )
         self.assertIsInstance(error, LeakError)
         self.assertEqual(probe.settled, [0.05, 0.45, *[0.001] * (MIN_ATTEMPTS - 2)])

@@ -43,7 +43,7 @@ class ThreadTests(unittest.TestCase):
                 f"    created at  {place(ThreadTests.dies, 'dies')}\n"
                 "    fix         catch it in the thread, or run the work in an executor and ask for its result()\n"
                 "\n"
-                "To allow one: leak_ignore = {'exception:ValueError: boom': \"why\"}"
+                "To allow one: leak_ignore = {\"exception:ValueError: boom\": \"why\"}"
             ],
         )
         self.assertEqual(outcome.leaks[0].aliases, ("builtins.ValueError",))

@@ -214,7 +214,7 @@ class ClassTests(FixtureTestCase):
             self.assertEqual(leaks_of(reports), [(name, "thread", "left")])
 
     def test_skipped_set_up_class(self):
-        """A setUpClass that skips the class does not hide what it left."""
+        """A setUpClass that skips the class does not hide what it left: the class fails."""
         outer = self
         for base, by_runner in self.each_way():
 
@@ -228,7 +228,7 @@ class ClassTests(FixtureTestCase):
                     pass
 
             result, reports = self.run_suite(suite_of(Case), by_runner=by_runner)
-            self.assertEqual(len(result.skipped), 1)
+            self.assertEqual((len(result.skipped), len(result.errors)), (1, 1))
             self.assertEqual(leaks_of(reports), [(f"{__name__}.{Case.__qualname__}", "thread", "left")])
 
     def test_one_of_each(self):
@@ -407,6 +407,18 @@ class ModuleTests(FixtureTestCase):
         for guarded, by_runner in self.each_way():
             result, reports = self.run_suite(self.module(guarded=guarded, set_up=set_up), by_runner=by_runner)
             self.assertIn("OSError: its own", [line for _, line in error_lines(result)])
+            self.assertEqual(leaks_of(reports), [("fixture_module", "thread", "left")])
+
+    def test_skipped_set_up_module(self):
+        """A setUpModule that skips the module does not hide what it left: the module fails."""
+
+        def set_up():
+            self.leak()
+            raise unittest.SkipTest("not here")
+
+        for guarded, by_runner in self.each_way():
+            result, reports = self.run_suite(self.module(guarded=guarded, set_up=set_up), by_runner=by_runner)
+            self.assertEqual((len(result.skipped), len(result.errors)), (1, 1))
             self.assertEqual(leaks_of(reports), [("fixture_module", "thread", "left")])
 
     def test_failed_tear_down_module(self):

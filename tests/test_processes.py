@@ -102,7 +102,7 @@ class ProcessTests(unittest.TestCase):
                 f"    created at  {place(child_of, 'spawns')}\n"
                 "    fix         terminate() it and wait() for it in a cleanup, or use it in a with block\n"
                 "\n"
-                "To allow one: leak_ignore = {'process:cat': \"why\"}"
+                "To allow one: leak_ignore = {\"process:cat\": \"why\"}"
             ],
         )
         self.assertEqual((outcome.counts(), children[0].returncode), ((1, 0), -signal.SIGTERM))

@@ -58,7 +58,7 @@ class MessageTests(unittest.TestCase):
     now at      chat/hub.py:97 in Hub._read, waiting in queue.Queue.get
     fix         stop the thread's loop and join() it in a cleanup
 
-To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
+To allow one: leak_ignore = {"thread:hub-reader-*": "why"}""",
             [READER],
         )
 
@@ -78,7 +78,7 @@ To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
     now at      chat/hub.py:64 in Hub._ping, waiting in asyncio.sleep
     fix         cancel() it and await it, or own it with asyncio.TaskGroup
 
-To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
+To allow one: leak_ignore = {"thread:hub-reader-*": "why"}""",
             [READER, PING],
             0.0,
         )
@@ -98,7 +98,7 @@ To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
     created at  chat/hub.py:20 in serve
     fix         terminate() it and wait() for it in a cleanup, or use it in a with block
 
-To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
+To allow one: leak_ignore = {"thread:hub-reader-*": "why"}""",
             [
                 READER._replace(name="hub-reader-10"),
                 CHILD,
@@ -118,7 +118,7 @@ To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
   thread 'Dummy-1' (foreign, alive)
     created at  unknown: made where nothing could be noted
 
-To allow one: leak_ignore = {'thread:Dummy-*': "why"}""",
+To allow one: leak_ignore = {"thread:Dummy-*": "why"}""",
             [Leak("thread", "Dummy-1", "foreign, alive", OWNER)],
         )
 
@@ -133,7 +133,7 @@ To allow one: leak_ignore = {'thread:Dummy-*': "why"}""",
     made by     tests.test_hub.HubTests.test_open
     now at      chat/hub.py:97 in Hub._read
 
-To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
+To allow one: leak_ignore = {"thread:hub-reader-*": "why"}""",
             [READER._replace(owner="tests.test_hub.HubTests.test_open", waiting_in=None, hint="")],
         )
 
@@ -153,7 +153,7 @@ To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
                 "",
                 "  and 3 more entries, which the JSON report has",
                 "",
-                "To allow one: leak_ignore = {'task:ping-*': \"why\"}",
+                "To allow one: leak_ignore = {\"task:ping-*\": \"why\"}",
             ],
         )
 
@@ -175,7 +175,7 @@ To allow one: leak_ignore = {'thread:hub-reader-*': "why"}""",
         for kind, name, rule in table:
             with self.subTest(name):
                 last = message(TITLE, [Leak(kind, name, "alive", OWNER)], 0.5, OWNER).splitlines()[-1]
-                self.assertEqual(last, f'To allow one: leak_ignore = {{{rule!r}: "why"}}')
+                self.assertEqual(last, f'To allow one: leak_ignore = {{"{rule}": "why"}}')
 
 
 class NamesTests(unittest.TestCase):

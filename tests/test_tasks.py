@@ -98,7 +98,7 @@ class OwnLoopTests(unittest.TestCase):
                         f"    now at      {place(blocked_body, 'waits')}, waiting in asyncio.Event.wait\n"
                         "    fix         cancel() it and await it, or own it with asyncio.TaskGroup\n"
                         "\n"
-                        "To allow one: leak_ignore = {'task:ping-*': \"why\"}"
+                        "To allow one: leak_ignore = {\"task:ping-*\": \"why\"}"
                     ],
                 )
                 self.assertEqual(outcome.counts(), (1, 0))

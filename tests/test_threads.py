@@ -120,7 +120,7 @@ class ThreadTests(unittest.TestCase):
                 f"    now at      {place(ReleasedThread.run, 'reads')}, waiting in queue.Queue.get\n"
                 "    fix         stop the thread's loop and join() it in a cleanup\n"
                 "\n"
-                "To allow one: leak_ignore = {'thread:reader': \"why\"}"
+                "To allow one: leak_ignore = {\"thread:reader\": \"why\"}"
             ],
         )
         self.assertEqual(outcome.counts(), (1, 0))
@@ -584,6 +584,57 @@ class RawThreadTests(unittest.TestCase):
         with mock.patch.dict(origin.raw_births, {ident: earlier for ident in self.recycled_idents()}):
             outcome = run_inner(leaks)
         self.assertEqual(outcome.named(), [("thread", "raw_body", "raw, alive")])
+
+    def test_that_asks_for_its_thread(self):
+        """One that calls `current_thread()`, as logging does, is the same thread as before, with its line and owner."""
+
+        def asks(raw):
+            threading.current_thread()
+            raw.raw_body()
+
+        def leaks(test):
+            raw = RawThread(self)
+            _thread.start_new_thread(asks, (raw,))  # starts
+            raw.is_blocked.wait(JOIN_SECONDS)
+
+        outcome = run_inner(leaks, lambda test: None)
+        (leak,) = outcome.leaks
+        self.assertEqual((leak.origin, leak.owner), (place(leaks, "starts"), "inner.Inner.test_0"))
+
+    def test_that_asks_for_its_thread_later(self):
+        """One of the class's fixture, or one that was reported, is no new thread when it does so in a later test."""
+        go, has_asked = threading.Event(), threading.Event()
+
+        def asks(raw):
+            raw.is_blocked.set()
+            go.wait(JOIN_SECONDS)
+            threading.current_thread()
+            has_asked.set()
+            raw.raw_body()
+
+        def leaks(test):
+            raw = RawThread(self)
+            _thread.start_new_thread(asks, (raw,))
+            raw.is_blocked.wait(JOIN_SECONDS)
+
+        def lets_it_ask(test):
+            go.set()
+            has_asked.wait(JOIN_SECONDS)
+
+        outcome = run_inner(leaks, lets_it_ask, lambda test: None)
+        self.assertEqual([leak.owner for leak in outcome.leaks], ["inner.Inner.test_0"])
+        go.clear()
+        has_asked.clear()
+        raws = []
+
+        def set_up(cls):
+            raws.append(RawThread(self))
+            _thread.start_new_thread(asks, (raws[0],))
+            raws[0].is_blocked.wait(JOIN_SECONDS)
+
+        fixtures = {"setUpClass": classmethod(set_up), "tearDownClass": classmethod(lambda cls: raws[0].end())}
+        outcome = run_inner(lambda test: None, lets_it_ask, lambda test: None, grace=PATIENT, **fixtures)
+        self.assertEqual((outcome.leaks, outcome.counts()), ([], (0, 0)))
 
     def recycled_idents(self):
         """Return the idents of some threads that have ended: the next ones are given these, on Linux at least."""

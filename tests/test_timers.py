@@ -51,7 +51,7 @@ class OwnLoopTests(unittest.TestCase):
                     f"    created at  {place(leaks, 'schedules')}\n"
                     f"    fix         {TIMER_HINT}\n"
                     "\n"
-                    "To allow one: leak_ignore = {'timer:tick': \"why\"}"
+                    "To allow one: leak_ignore = {\"timer:tick\": \"why\"}"
                 ],
             )
 

@@ -26,7 +26,7 @@ def message(title: str, leaks: Sequence[Leak], waited: float, owner: str = "") -
         lines += ["", *entry_lines(entry, owner)]
     if len(groups) > ENTRIES:
         lines += ["", f"  and {len(groups) - ENTRIES} more entries, which the JSON report has"]
-    lines += ["", f"To allow one: leak_ignore = {{{_rule_for(groups[0][0])!r}: \"why\"}}"]
+    lines += ["", f"To allow one: leak_ignore = {{{_quoted(_rule_for(groups[0][0]))}: \"why\"}}"]
     return "\n".join(lines)
 
 
@@ -71,6 +71,11 @@ def names_of(leaks: Sequence[Leak]) -> str:
         assert first is not None
         return repr(f"{first[1]}{numbers[0]}..{numbers[-1]}{first[3]}")
     return f"{names[0]!r} and {len(names) - 1} more"
+
+
+def _quoted(text: str) -> str:
+    """A string as source code, with the same quotes in every version."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _rule_for(leak: Leak) -> str:
