@@ -5,11 +5,12 @@ import json
 import platform
 import sys
 
-from tests.bench import busy, crowded, empty, hubs, imports, peers
+from tests.bench import busy, crowded, empty, hubs, imports, kinds, peers
 
 TOPICS = {
     "empty": empty.sync,
     "async": empty.asynchronous,
+    "kinds": kinds.kinds,
     "threads": crowded.threads,
     "tasks": crowded.tasks,
     "starts": busy.starts,
