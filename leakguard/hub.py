@@ -323,6 +323,11 @@ def undelivered(hub: Any) -> int:
     return sum(_size(queue) for queue in queues.values())
 
 
+def is_task(thing: Any) -> bool:
+    """Whether it is a task of asyncio's, or of another loop's that is made like one."""
+    return _has(thing, "get_coro", "done", "exception")
+
+
 def _is_loop(thing: Any) -> bool:
     """Whether it is an event loop: what is in its attributes belongs to all that run on it."""
     return hasattr(thing, "call_soon_threadsafe")
@@ -357,7 +362,7 @@ def insides(tasks: Iterable[Any]) -> Dict[int, List[Any]]:
 
 def tasks_of(hub: Any, inside: Dict[int, List[Any]]) -> List[Any]:
     """Return the pending tasks of a hub: its attributes, and those that are inside a method of it."""
-    own = [member for member in _members(hub) if _has(member, "get_coro", "done")]
+    own = [member for member in _members(hub) if is_task(member)]
     unique = {id(task): task for task in (*own, *inside.get(id(hub), ()))}
     return [task for task in unique.values() if task is not hub and not task.done()]
 

@@ -29,6 +29,9 @@ CANCELS = 3
 LONGEST_PAUSE = 0.01
 """Seconds between two looks at a hub that is waited for, at most."""
 
+AGAIN = 0.1
+"""Seconds after which an alarm rings again: somebody may have swallowed what it raised."""
+
 
 class HubError(AssertionError):
     """A hub did not stop in time: its test fails."""
@@ -72,6 +75,9 @@ class Teardown:
         """The user's own, else None."""
         self.has_stopped = False
         self.is_given_up = False
+        self.begun, self.took = float("inf"), 0.0
+        self.task: Any = None
+        """The task that takes the steps, in an async test."""
         self.inside: Dict[int, List[Any]] = {}
         """The tasks of the test's loop by what they are inside of; set by the group, before any stop begins."""
         self._stopper = stopper
@@ -80,12 +86,13 @@ class Teardown:
 
     def steps(self) -> hubs.Steps:
         """Stop the hub, then wait until its own threads and tasks have ended."""
+        self.begun = _compat.clock()
         self._note_what_is_there()
         try:
             yield from self._stopper(self.forced)
         except hubs.errors_of_a_stop() as error:  # it is the test's error, once all hubs are torn down
             self.error = error
-        self.has_stopped = True
+        self.has_stopped, self.took = True, _compat.clock() - self.begun
         while self.left():
             yield None
 
@@ -113,9 +120,20 @@ class Teardown:
             self.forced.append(f"{hubs.plural(len(tasks), 'task')} cancelled: {names}")
         if not self.has_stopped or threads:
             where = "; ".join([where, *(f"thread {printable(t.name)!r} {_where_thread(t)}" for t in threads)]).lstrip("; ")
-            late = HubError(f"hub {self.name!r} did not stop within {self.timeout:g} s: {where}")
-            late.__cause__, self.error = self.error, late
+            self.fail(where)
         return tasks
+
+    def fail(self, why: str) -> None:
+        """Make it the test's error that the hub did not stop in time."""
+        late = HubError(f"hub {self.name!r} did not stop within {self.timeout:g} s: {why}")
+        late.__cause__, self.error = self.error, late
+
+    def look_for_blocks(self) -> None:
+        """Fail if an alarm had to end one of the hub's tasks."""
+        for task in [self.hub, *self._tasks] if hubs.is_task(self.hub) else self._tasks:
+            error = task.exception() if task.done() and not task.cancelled() else None
+            if isinstance(error, _Overdue):
+                self.fail(_where_raised(error))
 
     def say(self) -> None:
         """Log what had to be forced."""
@@ -146,6 +164,10 @@ class Group:
         self.teardowns = teardowns[:1]  # what the test's context may keep for ever
         for teardown in teardowns:
             teardown.say()
+        if all(teardown.error is None for teardown in teardowns):  # else one that blocked has held up the others
+            for teardown in teardowns:
+                if teardown.took > teardown.timeout:
+                    teardown.fail(f"it took {teardown.took:.1f} s")
         errors = [teardown.error for teardown in teardowns if teardown.error is not None]
         for error in errors[::-1]:
             self.test.addCleanup(_raise, error)
@@ -184,7 +206,17 @@ class Group:
         inside = hubs.insides(task for task in asyncio.all_tasks() if task is not here)
         for teardown in self.teardowns:
             teardown.inside = inside
-        stops = {_compat.start_task(_drive_async(teardown), asyncio): teardown for teardown in self.teardowns[::-1]}
+        with _watch(self.teardowns):
+            stops = {_compat.start_task(_drive_async(teardown), asyncio): teardown for teardown in self.teardowns[::-1]}
+            await self._wait_for(stops)
+        for task, teardown in stops.items():
+            teardown.look_for_blocks()
+            if task.done() and not task.cancelled() and task.exception() is not None:
+                teardown.error = teardown.error or task.exception()
+        self._finish()
+
+    async def _wait_for(self, stops: Dict[Any, Teardown]) -> None:
+        """Wait for each stop up to its timeout, then cancel what has not ended."""
         begun = _compat.clock()
         stubborn: List[Any] = []
         try:
@@ -192,16 +224,12 @@ class Group:
                 await _wait([task for task in stops if task not in stubborn], begun + timeout - _compat.clock())
                 for task, teardown in stops.items():
                     if not task.done() and teardown.timeout <= timeout and task not in stubborn:
-                        is_task = isinstance(teardown.hub, asyncio.Task)
+                        is_task = hubs.is_task(teardown.hub)
                         stubborn += [task, *teardown.give_up(_where_task(teardown.hub if is_task else task))]
         finally:
             for teardown in self.teardowns:
                 teardown.is_given_up = True
             await _cancel([task for task in (*stops, *stubborn) if not task.done()])
-        for task, teardown in stops.items():
-            if task.done() and not task.cancelled() and task.exception() is not None:
-                teardown.error = teardown.error or task.exception()
-        self._finish()
 
 
 def _raise(error: BaseException) -> None:
@@ -225,19 +253,23 @@ def _drive(teardown: Teardown) -> None:
 
 
 async def _drive_async(teardown: Teardown) -> None:
-    """Take the steps on the loop, without a limit: the group has it."""
+    """Take the steps on the loop, until the group's watch ends them."""
     asyncio: Any = sys.modules["asyncio"]
+    teardown.task = asyncio.current_task()
+    try:
+        await _take_steps(teardown, asyncio)
+    except _Overdue as error:
+        teardown.give_up(_where_raised(error))
+
+
+async def _take_steps(teardown: Teardown, asyncio: Any) -> None:
     steps, turns = teardown.steps(), 0
     value: Any = None
     error: Optional[BaseException] = None
     while True:
         try:
-            with _limit(teardown.timeout) as limited:
-                step = steps.throw(error) if error is not None else steps.send(value)
+            step = steps.throw(error) if error is not None else steps.send(value)
         except StopIteration:
-            return
-        if limited:
-            teardown.give_up(limited[0])
             return
         value = error = None
         try:
@@ -315,20 +347,63 @@ def _limit(seconds: float) -> Iterator[List[str]]:
     def ring(number: int, frame: Any) -> None:
         raise _Overdue
 
+    try:
+        with _alarm(ring, seconds, AGAIN):
+            yield where
+    except _Overdue as error:
+        where.append(_where_raised(error))
+
+
+@contextlib.contextmanager
+def _watch(teardowns: Sequence[Teardown]) -> Iterator[None]:
+    """End a task's step that blocks the loop when the hubs' time is over. Elsewhere there is no limit.
+
+    A ring that finds a task at work says nothing yet: only if the loop has not turned since the ring before is it
+    blocked. A stop has its own timeout; any other task, the longest of the group.
+    """
+    if not _can_interrupt():
+        yield
+        return
+    asyncio: Any = sys.modules["asyncio"]
+    loop, here, begun = asyncio.get_running_loop(), asyncio.current_task(), _compat.clock()
+    timeouts = [teardown.timeout for teardown in teardowns]
+    turned = threading.Event()
+    turned.set()
+
+    def is_overdue(task: Any) -> bool:
+        ends = [teardown.begun + teardown.timeout for teardown in teardowns if teardown.task is task]
+        return _compat.clock() >= (ends[0] if ends else begun + max(timeouts))
+
+    def ring(number: int, frame: Any) -> None:
+        if not loop.is_running():  # something has broken it off, and the group with it
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            return
+        task = asyncio.current_task(loop)
+        if not turned.is_set() and task is not None and task is not here and is_overdue(task):
+            turned.set()  # what was held up by this one has time of its own
+            raise _Overdue
+        turned.clear()
+        loop.call_soon_threadsafe(turned.set)
+
+    with _alarm(ring, min(timeouts) / 4, min(timeouts) / 4):
+        yield
+
+
+@contextlib.contextmanager
+def _alarm(ring: Callable[[int, Any], None], seconds: float, interval: float) -> Iterator[None]:
+    """Have `ring` called after so many seconds and then again and again; an alarm that was set goes on after it."""
     handler = signal.signal(signal.SIGALRM, ring)
     begun = _compat.clock()
-    delay, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    delay, old_interval = signal.setitimer(signal.ITIMER_REAL, seconds, interval)
     try:
         try:
-            yield where
+            yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-    except _Overdue as error:
-        where.append(_where_frames([frame for frame, _ in traceback.walk_tb(error.__traceback__)][::-1]))
     finally:
         signal.signal(signal.SIGALRM, handler)
         if delay:
-            signal.setitimer(signal.ITIMER_REAL, max(delay - (_compat.clock() - begun), 1e-6), interval)
+            signal.setitimer(signal.ITIMER_REAL, max(delay - (_compat.clock() - begun), 1e-6), old_interval)
 
 
 # -- where something is ---------------------------------------------------------------------------
@@ -344,7 +419,8 @@ def _where_task(task: Any) -> str:
     return _where(leak.place, leak.waiting_in, leak.now_at)
 
 
-def _where_frames(frames: Sequence[Any]) -> str:
+def _where_raised(error: BaseException) -> str:
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][::-1]
     own: Set[str] = {__file__, hubs.__file__}
     stack = [(f.f_code, f.f_lasti, f.f_globals.get("__name__", "?")) for f in frames if f.f_code.co_filename not in own]
     now_at, place, waiting_in = origin.describe_stack(stack)

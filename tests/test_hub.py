@@ -441,6 +441,67 @@ class PhaseTests(unittest.TestCase):
                 (line,) = head(run(leaves))
                 self.assertRegex(line, r"did not stop within 0.2 s: it is at .*test_hub.py:\d+ in .*<lambda>, waiting in threading.Event.wait")
 
+    @unittest.skipUnless(hasattr(teardown.signal, "setitimer"), "a blocking call can be ended by an alarm only")
+    def test_an_async_stop_that_blocks_the_loop(self):
+        """It is ended and named, whatever task of its own it blocks in and how often it swallows the alarm."""
+
+        async def block(asks=1):
+            await asyncio.sleep(0)
+            for _ in range(asks):
+                with contextlib.suppress(teardown._Overdue):
+                    threading.Event().wait()
+            threading.Event().wait()
+
+        async def gather(hub):
+            await asyncio.gather(block(0))
+
+        for close in (lambda hub: block(0), lambda hub: block(2), gather):
+            with self.subTest(close.__name__):
+                kind = type("Hub", (), {"close": close})
+
+                async def leaves(test):
+                    test.addHub(kind(), timeout=SHORT)
+
+                async def is_clean(test):
+                    pass
+
+                outcome = run_inner_async(leaves, is_clean)
+                self.assertEqual([test.id() for test, _ in outcome.failures], ["inner.Inner.test_0"])
+                self.assertRegex(head(outcome)[0], r"did not stop within 0.2 s: it is at .*test_hub.py:\d+ in .*block, waiting in")
+
+    @unittest.skipUnless(hasattr(teardown.signal, "setitimer"), "a blocking call can be ended by an alarm only")
+    def test_a_task_of_a_hub_that_blocks_the_loop(self):
+        """It is ended, and the hub is named with where it was."""
+
+        class Hub(TaskHub):
+            async def _serve(self):
+                await super()._serve()
+                threading.Event().wait()
+
+        async def leaves(test):
+            test.addHub(Hub(), timeout=SHORT)
+            await asyncio.sleep(0)
+
+        (line,) = head(run_inner_async(leaves))
+        self.assertRegex(line, r"hub 'Hub' did not stop within 0.2 s: it is at .*test_hub.py:\d+ in .*Hub._serve, waiting in")
+
+    def test_a_stop_that_is_over_too_late(self):
+        """By the real clock: that its task is done when somebody looks at last does not help."""
+        late = [0.0]
+        clock = teardown._compat.clock
+
+        async def stop_async():
+            await asyncio.sleep(0)
+            stop()
+
+        def stop():
+            late[0] += 7.0
+
+        for run, given in ((run_inner, stop), (run_inner_async, stop), (run_inner_async, stop_async)):
+            with self.subTest(given.__name__), mock.patch.object(teardown._compat, "clock", lambda: clock() + late[0]):
+                outcome = run(lambda test: test.addHub(object(), stop=given) and None)
+                self.assertEqual(head(outcome), ["leakguard.teardown.HubError: hub 'object' did not stop within 5 s: it took 7.0 s"])
+
     def test_a_stop_that_blocks_outside_of_the_main_thread(self):
         """There a thread of its own is left behind, and the run goes on."""
         blocked = threading.Event()
