@@ -237,7 +237,12 @@ def _is_running(process: Any) -> bool:
 def _by_releasing(executor: Any, forced: List[str]) -> Steps:
     """Let an executor's workers go without waiting in it, which nothing could end; its threads are waited for after."""
     workers = threads_of(executor)
-    executor.shutdown(wait=False, cancel_futures=True)
+    try:
+        inspect.signature(executor.shutdown).bind(wait=False, cancel_futures=True)
+    except TypeError:  # a subclass with the arguments of Python 3.8
+        executor.shutdown(False)
+    else:
+        executor.shutdown(wait=False, cancel_futures=True)
     while any(thread.is_alive() for thread in workers):
         yield None
 
@@ -351,19 +356,34 @@ def threads_of(hub: Any) -> List[threading.Thread]:
     return [t for t in unique.values() if t.is_alive() and t is not threading.current_thread()]
 
 
-def insides(tasks: Iterable[Any]) -> Dict[int, List[Any]]:
-    """Return the id of an object -> the tasks that are inside a method of it: one look at the tasks for many hubs."""
-    found: Dict[int, List[Any]] = {}
-    for task in tasks:
-        for owner in {id(frame.f_locals.get("self")) for frame in frames_of_task(task)}:
-            found.setdefault(owner, []).append(task)
-    return found
+class Insides:
+    """What the tasks of a loop are inside of, kept for many hubs: each task is looked at once."""
+
+    def __init__(self, tasks: Callable[[], Iterable[Any]]) -> None:
+        self._tasks = tasks
+        self._seen: Dict[int, Any] = {}  # the tasks themselves, lest another gets the id of one that has gone
+        self._found: Dict[int, List[Any]] = {}
+        self.is_outdated = True
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at the tasks that are new, if there may be any."""
+        new = [task for task in self._tasks() if id(task) not in self._seen] if self.is_outdated else []
+        self.is_outdated = False
+        for task in new:
+            self._seen[id(task)] = task
+            for owner in {id(frame.f_locals.get("self")) for frame in frames_of_task(task)}:
+                self._found.setdefault(owner, []).append(task)
+
+    def of(self, hub: Any) -> Sequence[Any]:
+        """Return the tasks that were inside a method of the hub when they were looked at."""
+        return self._found.get(id(hub), ())
 
 
-def tasks_of(hub: Any, inside: Dict[int, List[Any]]) -> List[Any]:
+def tasks_of(hub: Any, insides: Insides) -> List[Any]:
     """Return the pending tasks of a hub: its attributes, and those that are inside a method of it."""
     own = [member for member in _members(hub) if is_task(member)]
-    unique = {id(task): task for task in (*own, *inside.get(id(hub), ()))}
+    unique = {id(task): task for task in (*own, *insides.of(hub))}
     return [task for task in unique.values() if task is not hub and not task.done()]
 
 

@@ -78,8 +78,8 @@ class Teardown:
         self.begun, self.took = float("inf"), 0.0
         self.task: Any = None
         """The task that takes the steps, in an async test."""
-        self.inside: Dict[int, List[Any]] = {}
-        """The tasks of the test's loop by what they are inside of; set by the group, before any stop begins."""
+        self.insides: Optional[hubs.Insides] = None
+        """What the tasks of the test's loop are inside of; an async test's group sets it."""
         self._stopper = stopper
         self._threads: List[threading.Thread] = []
         self._tasks: List[Any] = []
@@ -87,24 +87,36 @@ class Teardown:
     def steps(self) -> hubs.Steps:
         """Stop the hub, then wait until its own threads and tasks have ended."""
         self.begun = _compat.clock()
-        self._note_what_is_there()
+        self._note_what_waits()
+        self._note_its_own()
         try:
             yield from self._stopper(self.forced)
         except hubs.errors_of_a_stop() as error:  # it is the test's error, once all hubs are torn down
             self.error = error
         self.has_stopped, self.took = True, _compat.clock() - self.begun
+        if self.insides is not None:
+            self.insides.is_outdated = True
+            yield None  # the other stops that end in this turn share the look
+            self.insides.refresh()
+        self._note_its_own()  # what the stop itself has begun is waited for, too
+        self.insides = None
         while self.left():
             yield None
 
-    def _note_what_is_there(self) -> None:
+    def _note_what_waits(self) -> None:
         connected, messages = hubs.clients_of(self.hub), hubs.undelivered(self.hub)
         if connected:
             names = hubs.some([hubs.client_name(client) for client in connected])
             self.forced.append(f"{hubs.plural(len(connected), 'client')} still connected: {names}")
         if messages:
             self.forced.append(f"{hubs.plural(messages, 'message')} undelivered")
-        self._threads = hubs.threads_of(self.hub)
-        self._tasks, self.inside = hubs.tasks_of(self.hub, self.inside), {}
+
+    def _note_its_own(self) -> None:
+        """Add the hub's threads and tasks of this moment to those that it had."""
+        self._threads += [thread for thread in hubs.threads_of(self.hub) if thread not in self._threads]
+        if self.insides is not None:
+            known = {id(task) for task in self._tasks}
+            self._tasks += [task for task in hubs.tasks_of(self.hub, self.insides) if id(task) not in known]
 
     def left(self) -> List[Any]:
         """Return what the hub still runs: threads, then tasks."""
@@ -119,8 +131,8 @@ class Teardown:
             names = hubs.some([printable(task.get_name()) for task in tasks])
             self.forced.append(f"{hubs.plural(len(tasks), 'task')} cancelled: {names}")
         if not self.has_stopped or threads:
-            where = "; ".join([where, *(f"thread {printable(t.name)!r} {_where_thread(t)}" for t in threads)]).lstrip("; ")
-            self.fail(where)
+            places = [f"thread {printable(thread.name)!r} {_where_thread(thread)}" for thread in threads]
+            self.fail("; ".join(places if self.has_stopped else [where, *places]))
         return tasks
 
     def fail(self, why: str) -> None:
@@ -203,9 +215,14 @@ class Group:
         """Tear down from an async test: all stops begin at once, in order, on its loop."""
         asyncio: Any = sys.modules["asyncio"]
         here = asyncio.current_task()
-        inside = hubs.insides(task for task in asyncio.all_tasks() if task is not here)
+
+        def tasks() -> List[Any]:
+            own = {here, *(teardown.task for teardown in self.teardowns)}
+            return [task for task in asyncio.all_tasks() if task not in own]
+
+        insides = hubs.Insides(tasks)
         for teardown in self.teardowns:
-            teardown.inside = inside
+            teardown.insides = insides
         with _watch(self.teardowns):
             stops = {_compat.start_task(_drive_async(teardown), asyncio): teardown for teardown in self.teardowns[::-1]}
             await self._wait_for(stops)

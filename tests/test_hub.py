@@ -260,6 +260,16 @@ class KindTests(unittest.TestCase):
         with self.assertRaises(RuntimeError):
             kept[0].submit(int)
 
+    def test_executors_with_fewer_arguments(self):
+        """One of the user's whose ``shutdown`` knows no ``cancel_futures`` is shut down all the same, without waiting."""
+        waited = []
+
+        class Executor(concurrent.futures.Executor):
+            def shutdown(self, wait=True):
+                waited.append(wait)
+
+        self.assertEqual((head(run_inner(lambda test: test.addHub(Executor()) and None)), waited), ([], [False]))
+
     def test_processes(self):
         """A child is terminated and waited for, its pipes are closed."""
         kept = []
@@ -394,6 +404,35 @@ class PhaseTests(unittest.TestCase):
         outcome = run_inner(lambda test: test.addHub(ThreadHub()))
         self.assertEqual((head(outcome), warnings_of(outcome)), ([], []))
 
+    def test_what_a_stop_begins_is_the_hubs_own(self):
+        """A stop that closes in the background is waited for: its tasks and threads, attributes or inside a method."""
+        ended = []
+
+        class Hub:
+            async def _close(self):
+                for _ in range(50):
+                    await asyncio.sleep(0)
+                ended.append("task")
+
+            def close(self):
+                task = asyncio.get_running_loop().create_task(self._close())
+                task.add_done_callback(lambda task: release.set())
+                threading.Thread(target=self._end).start()
+
+            def _end(self):
+                release.wait(JOIN_SECONDS)
+                ended.append("thread")
+
+        release = threading.Event()
+
+        async def leaves(test):
+            test.addCleanup(lambda: ended.append("earlier cleanup"))
+            test.addHub(Hub())
+
+        outcome = run_inner_async(leaves)
+        self.assertEqual((head(outcome), warnings_of(outcome)), ([], []))
+        self.assertEqual(ended, ["task", "thread", "earlier cleanup"])
+
     def test_tasks_that_go_on_are_cancelled_and_said(self):
         """After the timeout; the test passes."""
 
@@ -410,8 +449,16 @@ class PhaseTests(unittest.TestCase):
         outcome = run_inner(lambda test: kept.append(test.addHub(ThreadHub(stops=False), timeout=SHORT)))
         kept[0].thread.end()
         (line,) = head(outcome)
-        self.assertRegex(line, r"HubError: hub 'ThreadHub' did not stop within 0.2 s: .*thread 'hub-thread' it is at ")
+        self.assertRegex(line, r"HubError: hub 'ThreadHub' did not stop within 0.2 s: thread 'hub-thread' it is at ")
         self.assertEqual(outcome.counts(), (1, 0))
+
+    def test_threads_that_go_on_in_an_async_test(self):
+        """The stop has returned: only the thread is named."""
+        kept = []
+        outcome = run_inner_async(lambda test: kept.append(test.addHub(ThreadHub(stops=False), timeout=SHORT)))
+        kept[0].thread.end()
+        (line,) = head(outcome)
+        self.assertRegex(line, r"HubError: hub 'ThreadHub' did not stop within 0.2 s: thread 'hub-thread' it is at ")
 
     def test_a_hub_that_hangs_fails_its_test_and_the_next_one_is_clean(self):
         """The failure says what it was waiting in; the run goes on."""
