@@ -93,6 +93,15 @@ def _exception() -> Iterator[None]:
     yield
 
 
+@contextmanager
+def _environ() -> Iterator[None]:
+    os.environ["PLANTED_VARIABLE"] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop("PLANTED_VARIABLE", None)
+
+
 PLANTS: Dict[str, Callable[[], Any]] = {
     "thread": _thread,
     "task": _task,
@@ -100,6 +109,7 @@ PLANTS: Dict[str, Callable[[], Any]] = {
     "timer": _timer,
     "file": _file,
     "exception": _exception,
+    "environ": _environ,
 }
 
 

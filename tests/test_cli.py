@@ -53,7 +53,7 @@ class StatusTests(unittest.TestCase):
             (["--leak-scope", "some"], "--leak-scope: leak_scope must be one of all, key (got 'some')"),
             (
                 ["--leak-kinds", "thread,socket"],
-                '--leak-kinds: leak_kinds must be "all" or kinds of exception, file, process, task, thread, timer '
+                '--leak-kinds: leak_kinds must be "all" or kinds of environ, exception, file, process, task, thread, timer '
                 "(got ('thread', 'socket'))",
             ),
             (
@@ -154,7 +154,7 @@ class ArgumentTests(unittest.TestCase):
         """--leak-selftest plants a leak of each kind, sees each, and ends with status 0."""
         process = run_planted("--leak-selftest")
         self.assertEqual([line.split(",")[0].split() for line in process.stdout.splitlines()],
-                         [["thread", "seen"], ["task", "seen"], ["process", "seen"], ["timer", "seen"], ["file", "seen"], ["exception", "seen"]])  # fmt: skip
+                         [["thread", "seen"], ["task", "seen"], ["process", "seen"], ["timer", "seen"], ["file", "seen"], ["exception", "seen"], ["environ", "seen"]])  # fmt: skip
         self.assertEqual((process.returncode, process.stderr), (0, ""))
 
 

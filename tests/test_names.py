@@ -79,7 +79,7 @@ class KindTests(unittest.TestCase):
         """One kind, one file."""
         for probe in ALL:
             with self.subTest(probe.kind):
-                plural = {"process": "processes"}.get(probe.kind, probe.kind + "s")
+                plural = {"process": "processes", "environ": "environ"}.get(probe.kind, probe.kind + "s")
                 self.assertEqual(type(probe).__module__, f"leakguard.probes.{plural}")
 
     def test_each_probe_answers_everything(self):

@@ -5,6 +5,7 @@ Processes come before threads, since a process that has ended may release a thre
 
 from typing import Tuple
 
+from leakguard.probes.environ import EnvironProbe
 from leakguard.probes.exceptions import ExceptionProbe
 from leakguard.probes.files import FileProbe
 from leakguard.probes.processes import ProcessProbe
@@ -13,4 +14,4 @@ from leakguard.probes.tasks import TaskProbe
 from leakguard.probes.threads import ThreadProbe
 from leakguard.probes.timers import TimerProbe
 
-ALL: Tuple[Probe, ...] = (ProcessProbe(), ThreadProbe(), TaskProbe(), TimerProbe(), FileProbe(), ExceptionProbe())
+ALL: Tuple[Probe, ...] = (ProcessProbe(), ThreadProbe(), TaskProbe(), TimerProbe(), FileProbe(), ExceptionProbe(), EnvironProbe())

@@ -1,0 +1,142 @@
+"""What a test changes in its process and leaves changed."""
+
+import locale
+import os
+import signal
+import sys
+import tempfile
+import types
+import unittest
+import warnings
+from unittest import mock
+
+from leakguard.probes import environ
+from tests.guarded import run_inner
+
+
+def kept(read, restore):
+    """A function that puts back what `read` says now."""
+    value = read()
+    return lambda: restore(value)
+
+
+@mock.patch.object(environ._compat, "_thread", types.SimpleNamespace(_count=lambda: 0))
+class EnvironTests(unittest.TestCase):
+    """Changes of one test each; every one is undone, so that the next test starts as this one did."""
+
+    maxDiff = None
+
+    def state(self):
+        """All that is looked at but for the modules: a check may import some of its own."""
+        return [read() for read, changes in environ._STATE if read is not environ._modules]
+
+    def left(self, change):
+        """(name, state) of what a test leaves changed; nothing may be left after it, and the next test passes."""
+        before = self.state()
+        outcome = run_inner(lambda test: change(), lambda test: None, leak_kinds=("thread", "environ"))
+        self.assertEqual({leak.owner for leak in outcome.leaks}, {"inner.Inner.test_0"})
+        self.assertEqual(self.state(), before)
+        return [leak[1:] for leak in outcome.named()]
+
+    def test_variables(self):
+        """A variable that was added, changed or removed."""
+        with mock.patch.dict(os.environ, LG_CHANGED="1", LG_REMOVED="1"):
+
+            def change():
+                os.environ.update(LG_ADDED="1", LG_CHANGED="2")
+                del os.environ["LG_REMOVED"]
+
+            self.assertEqual(
+                self.left(change),
+                [
+                    ("os.environ['LG_ADDED']", "added"),
+                    ("os.environ['LG_CHANGED']", "changed"),
+                    ("os.environ['LG_REMOVED']", "removed"),
+                ],
+            )
+
+    def test_folder(self):
+        """The current folder, also where it was removed."""
+        self.addCleanup(kept(os.getcwd, os.chdir))
+
+        def removes():
+            with tempfile.TemporaryDirectory() as folder:
+                os.chdir(folder)
+
+        self.assertEqual(self.left(lambda: os.chdir(os.sep)), [("current folder", "changed")])
+        if sys.platform != "win32":
+            self.assertEqual(self.left(removes), [("current folder", "removed")])
+
+    def test_path_and_modules(self):
+        """The import path, and a module that was replaced; one that was imported is no change."""
+
+        def change():
+            sys.path.insert(0, "somewhere")
+            sys.modules["colorsys"] = types.ModuleType("colorsys")
+            sys.modules["brand_new"] = types.ModuleType("brand_new")
+
+        self.addCleanup(sys.modules.pop, "brand_new", None)
+        import colorsys
+
+        self.assertEqual(self.left(change), [("sys.path", "changed"), ("sys.modules['colorsys']", "replaced")])
+        self.assertIs(sys.modules["colorsys"], colorsys)
+
+    def test_signal_handler(self):
+        """A handler of a signal."""
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        self.assertEqual(
+            self.left(lambda: signal.signal(signal.SIGTERM, lambda number, frame: None)),
+            [("handler of SIGTERM", "changed")],
+        )
+
+    def test_warnings(self):
+        """The filters of warnings."""
+        with warnings.catch_warnings():
+            change = lambda: warnings.simplefilter("ignore", BytesWarning)  # noqa: E731
+            self.assertEqual(self.left(change), [("warnings.filters", "changed")])
+
+    def test_locale(self):
+        """The locale."""
+        self.addCleanup(kept(lambda: locale.setlocale(locale.LC_ALL), lambda name: locale.setlocale(locale.LC_ALL, name)))
+        locale.setlocale(locale.LC_ALL, "C")
+        try:
+            locale.setlocale(locale.LC_ALL, "C.UTF-8")
+        except locale.Error:
+            self.skipTest("there is no second locale here")
+        locale.setlocale(locale.LC_ALL, "C")
+        self.assertEqual(self.left(lambda: locale.setlocale(locale.LC_ALL, "C.UTF-8")), [("locale", "changed")])
+
+    @unittest.skipIf(sys.platform == "win32", "Windows has no umask to speak of")
+    def test_umask(self):
+        """The umask; it is not looked at while another thread might make a file."""
+        self.addCleanup(os.umask, os.umask(0o022))
+        os.umask(0o022)
+        self.assertEqual(self.left(lambda: os.umask(0o027)), [("umask", "changed from 022 to 027")])
+        with mock.patch.object(environ._compat, "_thread", types.SimpleNamespace(_count=lambda: 1)):
+            self.assertIsNone(environ._compat.current_umask())
+
+    def test_clean(self):
+        """What was put back is no change."""
+
+        def changes(test):
+            with mock.patch.dict(os.environ, LG_ADDED="1"), mock.patch.object(sys, "path", ["x"]):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+
+        self.assertEqual(run_inner(changes, leak_kinds="all").leaks, [])
+
+    def test_not_looked_for(self):
+        """By default nobody looks."""
+        with mock.patch.dict(os.environ):
+            self.assertEqual(run_inner(lambda test: os.environ.update(LG_ADDED="1")).leaks, [])
+
+    def test_ignored(self):
+        """A rule is held against the name."""
+        with mock.patch.dict(os.environ):
+            rule = {"environ:os.environ[[]'LG_*": "why"}
+            change = lambda test: os.environ.update(LG_ADDED="1")  # noqa: E731
+            self.assertEqual(run_inner(change, leak_kinds="all", leak_ignore=rule).leaks, [])
+
+
+if __name__ == "__main__":
+    unittest.main()
