@@ -261,7 +261,7 @@ class KindTests(unittest.TestCase):
             kept[0].submit(int)
 
     def test_executors_with_fewer_arguments(self):
-        """One of the user's whose ``shutdown`` knows no ``cancel_futures`` is shut down all the same, without waiting."""
+        """One whose ``shutdown`` knows no ``cancel_futures`` is shut down all the same, without waiting."""
         waited = []
 
         class Executor(concurrent.futures.Executor):
@@ -514,7 +514,8 @@ class PhaseTests(unittest.TestCase):
 
                 outcome = run_inner_async(leaves, is_clean)
                 self.assertEqual([test.id() for test, _ in outcome.failures], ["inner.Inner.test_0"])
-                self.assertRegex(head(outcome)[0], r"did not stop within 0.2 s: it is at .*test_hub.py:\d+ in .*block, waiting in")
+                said = r"did not stop within 0.2 s: it is at .*test_hub.py:\d+ in .*block, waiting in"
+                self.assertRegex(head(outcome)[0], said)
 
     @unittest.skipUnless(hasattr(teardown.signal, "setitimer"), "a blocking call can be ended by an alarm only")
     def test_a_task_of_a_hub_that_blocks_the_loop(self):
@@ -530,7 +531,8 @@ class PhaseTests(unittest.TestCase):
             await asyncio.sleep(0)
 
         (line,) = head(run_inner_async(leaves))
-        self.assertRegex(line, r"hub 'Hub' did not stop within 0.2 s: it is at .*test_hub.py:\d+ in .*Hub._serve, waiting in")
+        said = r"hub 'Hub' did not stop within 0.2 s: it is at .*test_hub.py:\d+ in .*Hub._serve, waiting in"
+        self.assertRegex(line, said)
 
     def test_a_stop_that_is_over_too_late(self):
         """By the real clock: that its task is done when somebody looks at last does not help."""
@@ -547,7 +549,8 @@ class PhaseTests(unittest.TestCase):
         for run, given in ((run_inner, stop), (run_inner_async, stop), (run_inner_async, stop_async)):
             with self.subTest(given.__name__), mock.patch.object(teardown._compat, "clock", lambda: clock() + late[0]):
                 outcome = run(lambda test: test.addHub(object(), stop=given) and None)
-                self.assertEqual(head(outcome), ["leakguard.teardown.HubError: hub 'object' did not stop within 5 s: it took 7.0 s"])
+                said = "leakguard.teardown.HubError: hub 'object' did not stop within 5 s: it took 7.0 s"
+                self.assertEqual(head(outcome), [said])
 
     def test_a_stop_that_blocks_outside_of_the_main_thread(self):
         """There a thread of its own is left behind, and the run goes on."""
