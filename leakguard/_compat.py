@@ -196,7 +196,7 @@ def warning_points() -> Tuple[Tuple[Any, str], Tuple[Any, str]]:
 
 
 def warnings_are_recorded() -> bool:
-    """Whether somebody records warnings now, as ``catch_warnings(record=True)`` and ``assertWarns`` do (3.9 to 3.15)."""
+    """Whether somebody records warnings, as ``catch_warnings(record=True)`` and ``assertWarns`` do (3.9 to 3.15)."""
     if getattr(warnings, "_showwarnmsg_impl", None) is not _show_warning:
         return True
     context = getattr(warnings, "_get_context", None) or getattr(sys.modules.get("_py_warnings"), "_get_context", None)
@@ -243,7 +243,7 @@ def loop_async_generators(loop: Any) -> List[Any]:
 
 
 def loop_timers(loop: Any) -> List[Any]:
-    """The handles of ``call_later`` and ``call_at`` that a loop has yet to call or to drop (3.9 to 3.15, not uvloop)."""
+    """The handles of ``call_later`` and ``call_at`` that a loop has yet to call (3.9 to 3.15, not uvloop)."""
     return list(getattr(loop, "_scheduled", ()))
 
 

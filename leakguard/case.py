@@ -277,9 +277,7 @@ class LeakGuardMixin:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         check_class(cls)
-        own = vars(cls).get("setUpClass")
-        if isinstance(own, classmethod):
-            setattr(cls, "setUpClass", classmethod(_guarded_set_up(own.__func__)))
+        _guard_set_up(cls)
         _check_order(cls)
         if "run" not in vars(cls):
             _choose_run(cls)
@@ -412,7 +410,8 @@ def _check_order(cls: Any) -> None:
     """Raise TypeError where a TestCase comes before the mixin, which would never be asked then."""
     order = [base for base in cls.__mro__ if base in (LeakGuardMixin, unittest.TestCase)]
     if order[0] is not LeakGuardMixin:
-        raise TypeError(f"{cls.__qualname__} must have LeakGuardMixin before its TestCase: class T(LeakGuardMixin, TestCase)")
+        wanted = "class T(LeakGuardMixin, TestCase)"
+        raise TypeError(f"{cls.__qualname__} must have LeakGuardMixin before its TestCase: {wanted}")
 
 
 def _choose_run(cls: Any) -> None:
@@ -420,7 +419,8 @@ def _choose_run(cls: Any) -> None:
 
     Decided for each class anew: its bases may bring a ``run()`` of their own.
     """
-    runs = [(base, vars(base)["run"]) for base in cls.__mro__ if "run" in vars(base) and "_leakguard_run" not in vars(base)]
+    bases = [base for base in cls.__mro__ if "run" in vars(base) and "_leakguard_run" not in vars(base)]
+    runs = [(base, vars(base)["run"]) for base in bases]
     (first, run), following = runs[0], runs[1][1] if len(runs) > 1 else None
     if first is LeakGuardMixin and getattr(following, "__module__", "") == "unittest.async_case":
         run = following
@@ -448,6 +448,14 @@ def _end_class(cls: Any, failed: bool) -> Optional[LeakError]:
     return fixture.end(failed) if fixture is not None else None
 
 
+def _guard_set_up(cls: Any) -> None:
+    """Begin the class's guard before its own ``setUpClass()``, or that of a base before the mixin: it need not call ours."""
+    set_up = next(vars(base)["setUpClass"] for base in cls.__mro__ if "setUpClass" in vars(base))
+    function = getattr(set_up, "__func__", None)
+    if isinstance(set_up, classmethod) and function is not _MIXIN_SET_UP and not hasattr(function, "is_leakguards"):
+        setattr(cls, "setUpClass", classmethod(_guarded_set_up(set_up.__func__)))
+
+
 def _guarded_set_up(set_up: Callable[[Any], None]) -> Callable[[Any], None]:
     """A class's own setUpClass need not call super(): the guard begins before it all the same."""
 
@@ -464,7 +472,11 @@ def _guarded_set_up(set_up: Callable[[Any], None]) -> Callable[[Any], None]:
         finally:
             _class_is_set_up(cls, failed)
 
+    setUpClass.is_leakguards = True  # type: ignore[attr-defined]
     return setUpClass
+
+
+_MIXIN_SET_UP: Any = vars(LeakGuardMixin)["setUpClass"].__func__
 
 
 _module_guards: Dict[str, Any] = {}

@@ -89,6 +89,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         if unknown:
             raise ValueError(f"unknown leak option {unknown[0]}; known ones: {', '.join(_flags(leak_parser))}")
         flags = read_flags(arguments)
+        policy.check_environment()
         policy.read_environment()
         check_report_paths(reports)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The hooks that note what died in the background and nobody saw: in threads, tasks, finalizers and forgotten coroutines.
+"""The hooks that note what died in the background and nobody saw: in threads, tasks, finalizers; forgotten coroutines.
 
 Whatever they take the place of is called all the same. What a test records itself, by a hook or a handler of its own or
 by recording warnings, is not noted: somebody saw it.
@@ -46,7 +46,8 @@ def _wrap_unraisable(hook: Any, original: Any) -> Any:
         if hook.active and not (isinstance(error, RuntimeWarning) and str(error).endswith("was never awaited")):
             is_resource = isinstance(error, ResourceWarning)
             state = "resource not closed" if is_resource else f"ignored in {_name_of(args)}"
-            _note(state, error, current_owner(), _CLOSE if is_resource else "let finalizers and callbacks catch what they raise")
+            hint = _CLOSE if is_resource else "let finalizers and callbacks catch what they raise"
+            _note(state, error, current_owner(), hint)
         return original(args)
 
     return unraisablehook

@@ -145,6 +145,23 @@ def read_environment(environ: Optional[Mapping[str, str]] = None) -> Dict[str, A
     return values
 
 
+_LATER = {"LEAKGUARD_REPORT", "LEAKGUARD_KNOWN"}
+"""Names that are taken, and are no options of the policy."""
+
+_names_are_checked = False
+
+
+def check_environment() -> None:
+    """Raise ValueError for a variable that begins like ours and is none, naming the known ones; once in a process."""
+    global _names_are_checked
+    if not _names_are_checked:
+        known = {*_BY_VARIABLE, *_LATER}
+        unknown = [name for name in os.environ if name.startswith("LEAKGUARD_") and name not in known]
+        if unknown:
+            raise ValueError(f"{unknown[0]} is not an option; known ones: {', '.join(_BY_VARIABLE)}")
+        _names_are_checked = True
+
+
 def check_options(values: Mapping[str, Any]) -> Dict[str, Any]:
     """Return the checked values; TypeError for a name that is no option, naming the known ones."""
     unknown = sorted(set(values) - set(_BY_NAME))
@@ -158,6 +175,7 @@ def check_class(cls: type) -> None:
 
     A method or property of the user's whose name starts with ``leak_`` is not an option.
     """
+    check_environment()
     for name, value in list(vars(cls).items()):
         if not name.startswith("leak_"):
             continue

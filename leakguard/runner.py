@@ -63,7 +63,7 @@ class Fixtures:
             self._class.refresh()
 
     def class_ends(self, cls: Any, result: Any, failed: bool) -> None:
-        """After ``tearDownClass`` and the class cleanups, or after a ``setUpClass`` that failed or skipped the class."""
+        """After ``tearDownClass`` and the class cleanups; after a ``setUpClass`` that failed or skipped the class."""
         guard, self._class = self._class, None
         if guard is not None:
             _add_error(result, f"tearDownClass ({case.class_name(cls)})", guard.end(failed))

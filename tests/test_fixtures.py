@@ -213,6 +213,25 @@ class ClassTests(FixtureTestCase):
             self.assertEqual(error_lines(result)[0], (f"tearDownClass ({name})", "OSError: its own"))
             self.assertEqual(leaks_of(reports), [(name, "thread", "left")])
 
+    def test_set_up_class_of_a_base_before_the_mixin(self):
+        """A base before the mixin whose setUpClass does not call super() hides nothing."""
+        outer = self
+
+        class Fixture:
+            @classmethod
+            def setUpClass(cls):
+                outer.leak()
+
+        class Case(Fixture, Mixin):
+            def test(self):
+                pass
+
+        class Derived(Case):
+            pass
+
+        for case in (Case, Derived):
+            self.assert_class_leaks(case, ["left"], by_runner=False)
+
     def test_skipped_set_up_class(self):
         """A setUpClass that skips the class does not hide what it left: the class fails."""
         outer = self

@@ -42,7 +42,10 @@ MAY_IMPORT = {
 """Module or package -> what of ours it may import; a package's name allows all of its modules."""
 
 UNITTEST = {"case", "async_case", "runner", "cli"}
-ASYNCIO = {"async_case": "at its top: it is the async case", "selftest": "at its top: it plants a task; imported for the self-test only"}
+ASYNCIO = {
+    "async_case": "at its top: it is the async case",
+    "selftest": "at its top: it plants a task; imported for the self-test only",
+}
 
 PRIVATE_NAMES = {
     ("model", "_asdict"): "a method of named tuples, documented",

@@ -198,6 +198,18 @@ class OptionTests(PolicyTestCase):
 
 
 class EnvironmentTests(PolicyTestCase):
+    def test_misspelt(self):
+        """A variable that begins like ours and is none is a ValueError, for a class with the mixin, too."""
+        message = "LEAKGUARD_GRCE is not an option; known ones: LEAKGUARD_ACTION, LEAKGUARD_THRESHOLD, LEAKGUARD_GRACE, "
+        with mock.patch.dict(os.environ, LEAKGUARD_GRCE="1"), mock.patch.object(policy, "_names_are_checked", False):
+            for check in (policy.check_environment, lambda: policy.check_class(type("Case", (), {}))):
+                with self.assertRaises(ValueError) as caught:
+                    check()
+                self.assertTrue(str(caught.exception).startswith(message), caught.exception)
+            with mock.patch.dict(os.environ, LEAKGUARD_KNOWN="known.json"):
+                del os.environ["LEAKGUARD_GRCE"]
+                policy.check_environment()
+
     def test_good_texts(self):
         """Each variable is read as its option's value; space around it does not count."""
         for variable, text, name, expected in TEXTS:

@@ -14,4 +14,12 @@ from leakguard.probes.tasks import TaskProbe
 from leakguard.probes.threads import ThreadProbe
 from leakguard.probes.timers import TimerProbe
 
-ALL: Tuple[Probe, ...] = (ProcessProbe(), ThreadProbe(), TaskProbe(), TimerProbe(), FileProbe(), ExceptionProbe(), EnvironProbe())
+ALL: Tuple[Probe, ...] = (
+    ProcessProbe(),
+    ThreadProbe(),
+    TaskProbe(),
+    TimerProbe(),
+    FileProbe(),
+    ExceptionProbe(),
+    EnvironProbe(),
+)

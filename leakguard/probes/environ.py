@@ -148,10 +148,11 @@ def _changed_handlers(before: Sequence[Any], now: Sequence[Any]) -> List[Change]
     changed = [(n, new) for n, old, new in zip(_compat.SIGNALS, before, now) if old is not new and old != new]
     numbers = [n for n, new in changed if not str(getattr(new, "__module__", "")).startswith("asyncio.")]
     handlers = dict(zip(_compat.SIGNALS, before))
-    return [Change(f"handler of {signal.Signals(n).name}", "changed", _handler_restorer(n, handlers[n])) for n in numbers]
+    names = [signal.Signals(n).name for n in numbers]
+    return [Change(f"handler of {name}", "changed", _restore_handler(n, handlers[n])) for n, name in zip(numbers, names)]
 
 
-def _handler_restorer(number: int, handler: Any) -> Callable[[], None]:
+def _restore_handler(number: int, handler: Any) -> Callable[[], None]:
     return lambda: None if handler is None else _ignore(signal.signal(number, handler))
 
 

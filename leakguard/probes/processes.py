@@ -11,7 +11,8 @@ from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, class_name, fingerprint
 
 _POLL = 0.005
-_EXEC_SECONDS = 0.1  # a process that is just replacing its program has an empty command line; its starter may be back already
+_EXEC_SECONDS = 0.1
+"""How long a process has an empty command line at most, while it replaces its program; its starter may be back by then."""
 TERMINATE_SECONDS = 1.0
 """How long a leaked child has to end after SIGTERM before it is killed."""
 

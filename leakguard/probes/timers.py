@@ -30,7 +30,8 @@ class TimerProbe(Probe):
     def suspects(self, baseline: Any) -> Sequence[Any]:
         if not _loops:
             return ()
-        return [handle for ident, handle in _handles().items() if ident not in baseline and ident not in origin.settled_timers]
+        settled = origin.settled_timers
+        return [handle for ident, handle in _handles().items() if ident not in baseline and ident not in settled]
 
     def owner(self, thing: Any) -> Any:
         context = _compat.handle_context(thing)
