@@ -327,6 +327,9 @@ class LeakGuardMixin:
         set_up()
 
     def _leakguard_tear_down_loop(self) -> None:
+        loop = _compat.test_loop(self)
+        if loop is not None:
+            hooks.let_go(loop)
         try:
             getattr(super(), _compat.LOOP_TEAR_DOWN)()
         finally:

@@ -184,6 +184,12 @@ def _watch_tasks(loop: Any) -> None:
         pass  # a loop with slots: the origin of its tasks stays unknown
 
 
+def let_go(loop: Any) -> None:
+    """Note no more tasks of a loop: it is about to be closed."""
+    if getattr(loop.create_task, "is_leakguards", False):
+        del loop.create_task
+
+
 def _create_task(cls: Any, loop: Any, runner: Any) -> Any:
     """Return what notes the coroutines that a loop is given, but for those by `runner`: the test itself."""
 
