@@ -162,6 +162,7 @@ class LateImportTests(unittest.TestCase):
 
 
 class LateLoopClassTests(HookTestCase):
+    @mock.patch.dict(sys.modules)
     def test_a_loop_class_that_is_imported_under_a_guard(self):
         """A loop class that a library brings is hooked by the next look or the next guard, and its loops are found."""
 
@@ -170,6 +171,7 @@ class LateLoopClassTests(HookTestCase):
                 pass
 
         library = types.ModuleType("uvloop")
+        sys.modules.pop("uvloop", None)  # the real one, if a test has imported it
         self.guard()
         loop, running = LibraryLoop(), LibraryLoop.run_forever
         with mock.patch.dict(sys.modules, uvloop=library):
