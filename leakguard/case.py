@@ -112,7 +112,6 @@ class TestGuard(Guard):
             self.loop = loop = _compat.test_loop(self.test)
             if loop is not None:
                 origin.note_loop(loop)
-                origin.test_loops.add(loop)
                 _compat.exempt_own_task(self.test, origin.settled_tasks)
             origin.forks[0] = True
         if len(_modules) != _hooks.module_count:

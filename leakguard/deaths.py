@@ -70,14 +70,14 @@ def _note_of_loop(context: Any) -> None:
     if is_task:
         if task in origin.settled_tasks:
             return  # a leak that is on record: what it raised when it was cancelled is our doing
-        task_context, birth = _compat.task_context(task), origin.birth_of_task(task)
-        owner = task_context.get(origin.OWNER) if task_context is not None else None
-        owner, stack = (birth.owner, birth.stack) if birth is not None else (owner, None)
+        birth = origin.birth_of_task(task)
+        owner = origin.owner_of(_compat.task_context(task), birth)
+        stack = birth.stack if birth is not None else None
     entries = _compat.entries(context.get("source_traceback")) or _compat.debug_stack(task)
     created = origin.origin_of(stack) or origin.origin_of_traceback(entries)
     is_callback = message.startswith("Exception in callback ")
-    if created is None and is_task and hasattr(task.get_coro(), "cr_code"):  # all that is left after a collection
-        created = str(origin.place_of(task.get_coro().cr_code, -1))
+    if created is None and is_task:  # all that is left after a collection
+        created = _defined_at(task.get_coro())
     state = "raised in a callback of a loop" if is_callback else message[:1].lower() + message[1:].rstrip("!")
     error = context.get("exception")
     if error is None:
@@ -90,9 +90,7 @@ def _wrap_unawaited(hook: Any, original: Any) -> Any:
     def warn_unawaited_coroutine(coroutine: Any) -> Any:
         if hook.active and not _compat.warnings_are_recorded():
             name = printable(getattr(coroutine, "__qualname__", type(coroutine).__qualname__))
-            created = origin.origin_of_traceback(getattr(coroutine, "cr_origin", None))
-            if created is None and hasattr(coroutine, "cr_code"):
-                created = str(origin.place_of(coroutine.cr_code, -1))
+            created = origin.origin_of_traceback(getattr(coroutine, "cr_origin", None)) or _defined_at(coroutine)
             text = f"coroutine {name!r} was never awaited"
             _note("never awaited", text, current_owner(), "await it, or close() it", created)
         return original(coroutine)
@@ -108,6 +106,11 @@ def _wrap_warning(hook: Any, original: Any) -> Any:
         return original(message)
 
     return showwarnmsg
+
+
+def _defined_at(coroutine: Any) -> Optional[str]:
+    code = getattr(coroutine, "cr_code", None)
+    return str(origin.place_of(code, -1)) if code is not None else None
 
 
 _CLOSE = "close() it in a cleanup, or use it in a with block"

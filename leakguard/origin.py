@@ -59,9 +59,6 @@ def current_owner() -> Any:
 loops: "weakref.WeakSet[Any]" = weakref.WeakSet()
 """Every event loop that has run while a guard was active."""
 
-test_loops: "weakref.WeakSet[Any]" = weakref.WeakSet()
-"""The loops that async tests run in: unittest closes them after the verdict."""
-
 settled_tasks: "weakref.WeakSet[Any]" = weakref.WeakSet()
 """Tasks and async generators that were reported or allowed, and unittest's own task."""
 
@@ -193,6 +190,12 @@ def birth_of_timer(handle: Any) -> Optional[Birth]:
 
 def _forget_coroutine(reference: Any) -> None:
     task_births.pop(reference, None)
+
+
+def owner_of(context: Any, birth: Optional[Birth]) -> Any:
+    """The guard that a thing's context names, else the one that its birth was noted for."""
+    owner = context.get(OWNER) if context is not None else None
+    return birth.owner if owner is None and birth is not None else owner
 
 
 def birth_of_task(task: Any) -> Optional[Birth]:

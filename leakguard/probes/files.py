@@ -148,8 +148,8 @@ def _descriptors() -> Dict[int, _Inode]:
 def _spared() -> Set[int]:
     """Return the descriptors of the loops that tests run in, and of the interpreter's own helpers."""
     spared = set(_compat.helper_descriptors())
-    for loop in list(origin.test_loops):
-        spared.update(_compat.loop_descriptors(loop))
+    for guard in list(origin.open_guards):
+        spared.update(_compat.loop_descriptors(guard.loop))
     return spared
 
 

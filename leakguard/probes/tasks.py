@@ -47,10 +47,7 @@ class TaskProbe(Probe):
     def owner(self, thing: Any) -> Any:
         if _is_async_generator(thing):
             return None
-        context = _compat.task_context(thing)
-        owner = context.get(origin.OWNER) if context is not None else None
-        birth = origin.birth_of_task(thing) if owner is None else None
-        return birth.owner if birth is not None else owner
+        return origin.owner_of(_compat.task_context(thing), origin.birth_of_task(thing))
 
     def is_noted(self, thing: Any) -> bool:
         return not _is_async_generator(thing)  # a task's context always says who made it

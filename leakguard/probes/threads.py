@@ -177,8 +177,8 @@ def _birth(thing: Any) -> Optional[origin.Birth]:
         return thing.birth
     birth = origin.birth_of_thread(thing)
     if birth is None and _compat.is_dummy(thing):  # a raw thread that has asked for its `current_thread()` since
-        top = sys._current_frames().get(thing.ident)
-        return RawThread(thing.ident, _outermost(top)).birth if top is not None else None
+        frame = _frame_of(thing)
+        return RawThread(thing.ident, frame).birth if frame is not None else None
     return birth
 
 
@@ -202,9 +202,14 @@ def _was_raw(thread: Any, raw: Dict[int, Any]) -> bool:
     """Whether a foreign thread is a raw one of before, by another name: `current_thread()` has made it an object."""
     if not _compat.is_dummy(thread):
         return False
-    top = sys._current_frames().get(thread.ident)
-    frame = _outermost(top) if top is not None else None
+    frame = _frame_of(thread)
     return frame is not None and (raw.get(thread.ident) is frame or frame in _settled_raw)
+
+
+def _frame_of(thread: Any) -> Any:
+    """The outermost frame of a thread, None if it runs no Python code."""
+    top = sys._current_frames().get(thread.ident)
+    return _outermost(top) if top is not None else None
 
 
 def _forget_dead(known: Dict[int, Any]) -> Dict[int, Any]:

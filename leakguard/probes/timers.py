@@ -34,10 +34,7 @@ class TimerProbe(Probe):
         return [handle for ident, handle in _handles().items() if ident not in baseline and ident not in settled]
 
     def owner(self, thing: Any) -> Any:
-        context = _compat.handle_context(thing)
-        owner = context.get(origin.OWNER) if context is not None else None
-        birth = origin.birth_of_timer(thing) if owner is None else None
-        return birth.owner if birth is not None else owner
+        return origin.owner_of(_compat.handle_context(thing), origin.birth_of_timer(thing))
 
     def is_noted(self, thing: Any) -> bool:
         return True  # a handle's context always says who made it

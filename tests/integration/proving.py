@@ -33,6 +33,17 @@ def need(*names):
     return found[0] if len(found) == 1 else found
 
 
+async def chatter(connection):
+    """Send and read on a connection of websockets without a pause until it is closed."""
+    closed = need("websockets.exceptions").ConnectionClosed
+    try:
+        while True:
+            await connection.send("x" * 1000)
+            await connection.recv()
+    except closed:
+        pass
+
+
 @contextlib.contextmanager
 def _silent_loggers():
     """Keep the libraries from printing what they log when they are cut short: on purpose, here."""

@@ -12,11 +12,10 @@ from tests.integration.proving import HOST
 
 def setUpModule():
     """These tests need hypercorn, and websockets for the clients."""
-    global serve, Config, connect, Closed
+    global serve, Config, connect
     serve = proving.need("hypercorn.asyncio").serve
     Config = proving.need("hypercorn.config").Config
     connect = proving.need("websockets.asyncio.client").connect
-    Closed = proving.need("websockets.exceptions").ConnectionClosed
 
 
 async def echo(scope, receive, send):
@@ -52,16 +51,6 @@ class Serving:
     def serve(self):
         """Return the coroutine that serves until it is over."""
         return serve(echo, self.config, shutdown_trigger=self.over.wait)
-
-
-async def chatter(connection):
-    """Send and read without a pause until the connection is closed."""
-    try:
-        while True:
-            await connection.send("x" * 1000)
-            await connection.recv()
-    except Closed:
-        pass
 
 
 class HypercornTests(proving.HubTests):
@@ -130,7 +119,7 @@ class HypercornTests(proving.HubTests):
             serving = Serving()
             test.addHub(asyncio.create_task(serving.serve()))
             connections = [test.addHub(await connect(serving.url)) for _ in range(3)]
-            test.tasks = [asyncio.ensure_future(chatter(connection)) for connection in connections]
+            test.tasks = [asyncio.ensure_future(proving.chatter(connection)) for connection in connections]
             await asyncio.sleep(0)
 
         self.assertClean(self.run_async(connects, leak_grace=guarded.PATIENT))

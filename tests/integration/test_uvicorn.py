@@ -12,10 +12,9 @@ from tests.integration.proving import HOST
 
 def setUpModule():
     """These tests need uvicorn and starlette, and websockets for both of its ends."""
-    global uvicorn, connect, Starlette, WebSocketRoute, Disconnect, Closed
+    global uvicorn, connect, Starlette, WebSocketRoute, Disconnect
     uvicorn = proving.need("uvicorn")
     connect = proving.need("websockets.asyncio.client").connect
-    Closed = proving.need("websockets.exceptions").ConnectionClosed
     Starlette = proving.need("starlette.applications").Starlette
     WebSocketRoute = proving.need("starlette.routing").WebSocketRoute
     Disconnect = proving.need("starlette.websockets").WebSocketDisconnect
@@ -42,16 +41,6 @@ async def url(serving):
     while not serving.started:
         await asyncio.sleep(0.001)
     return f"ws://{HOST}:{serving.servers[0].sockets[0].getsockname()[1]}/"
-
-
-async def chatter(connection):
-    """Send and read without a pause until the connection is closed."""
-    try:
-        while True:
-            await connection.send("x" * 1000)
-            await connection.recv()
-    except Closed:
-        pass
 
 
 class UvicornTests(proving.HubTests):
@@ -104,7 +93,7 @@ class UvicornTests(proving.HubTests):
             task = test.addHub(asyncio.create_task(serving.serve()))
             test.addHub(serving)
             connections = [await connect(await url(serving)) for _ in range(3)]
-            test.tasks = [asyncio.ensure_future(chatter(connection)) for connection in connections]
+            test.tasks = [asyncio.ensure_future(proving.chatter(connection)) for connection in connections]
             await asyncio.sleep(0)
             test.addCleanup(test.assertFalse, task.done())
 

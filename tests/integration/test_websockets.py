@@ -34,16 +34,6 @@ def url(serving):
     return f"ws://{HOST}:{socket.getsockname()[1]}"
 
 
-async def chatter(connection):
-    """Send and read without a pause until the connection is closed."""
-    try:
-        while True:
-            await connection.send("x" * 1000)
-            await connection.recv()
-    except closed:
-        pass
-
-
 async def deaf_client(serving):
     """Return the writer of a client that has said hello, and never answers any more."""
     reader, writer = await asyncio.open_connection(*serving.sockets[0].getsockname())
@@ -96,7 +86,7 @@ class ServerTests(proving.HubTests):
         async def connects(test):
             serving = test.addHub(await server.serve(echo, HOST, 0))
             connections = [await client.connect(url(serving)) for _ in range(3)]
-            test.tasks = [asyncio.ensure_future(chatter(connection)) for connection in connections]
+            test.tasks = [asyncio.ensure_future(proving.chatter(connection)) for connection in connections]
             await asyncio.sleep(0)
 
         self.assertClean(self.run_async(connects, leak_grace=guarded.PATIENT), "3 clients still connected: 127.0.0.1:")
@@ -107,7 +97,7 @@ class ServerTests(proving.HubTests):
         async def connects(test):
             serving = test.addHub(await server.serve(echo, HOST, 0))
             connection = test.addHub(await client.connect(url(serving)))
-            test.task = asyncio.ensure_future(chatter(connection))
+            test.task = asyncio.ensure_future(proving.chatter(connection))
             await asyncio.sleep(0)
 
         self.assertClean(self.run_async(connects, leak_grace=guarded.PATIENT), None)
