@@ -44,6 +44,8 @@ class Leak(NamedTuple):
     """The one line of `now_at` that is the user's own, if any is."""
     waiting_in: Optional[str] = None
     """The operation that it waits in, as the user knows it: ``queue.Queue.get``."""
+    verdict: str = ""
+    """Why it is still alive: ``running``, ``waiting``, ``stuck``, ``ignores cancellation``, ``unknown``."""
     hint: str = ""
     """One line of advice."""
     fingerprint: str = ""
@@ -54,6 +56,8 @@ class Leak(NamedTuple):
     """Whether the interpreter will wait for it when it exits."""
     counted: bool = True
     """Whether it makes something fail; false if it is tolerated, known or only logged."""
+    known: bool = False
+    """Whether it is on record in the file of known leaks."""
 
     def as_dict(self) -> Dict[str, Any]:
         """Return what a report says of it: plain JSON types, ``test`` for the owner."""

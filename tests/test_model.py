@@ -46,6 +46,8 @@ class LeakTests(unittest.TestCase):
             "aliases": ["threading.Thread", "chat.hub.Hub._read"],
             "blocks_exit": True,
             "counted": False,
+            "known": False,
+            "verdict": "",
         }
         self.assertEqual(leak().as_dict(), expected)
         self.assertEqual(json.loads(json.dumps(leak().as_dict())), expected)
@@ -69,6 +71,8 @@ class LeakTests(unittest.TestCase):
                 "aliases": [],
                 "blocks_exit": False,
                 "counted": True,
+                "known": False,
+                "verdict": "",
             },
         )
 

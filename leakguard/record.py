@@ -1,0 +1,53 @@
+"""What a run has put on record, as plain data: its tests, what each left, and the process that it ran in.
+
+Every report is made from a `RunRecord`, whether the run has just ended here or was read from files of other processes.
+"""
+
+from __future__ import annotations
+
+from typing import Mapping, NamedTuple, Tuple
+
+from leakguard.model import LeakReport
+
+LIVE = ("threads", "tasks", "processes", "files")
+"""What is counted after a test, in this order."""
+
+OUTCOMES = ("passed", "failed", "error", "skipped", "expected failure", "unexpected success", "unknown")
+"""What may come of a test; ``unknown`` where only its guard was there to see it."""
+
+
+class TestRecord(NamedTuple):
+    """One test that has run."""
+
+    id: str
+    outcome: str = "unknown"
+    """One of `OUTCOMES`."""
+    seconds: float = 0.0
+    """How long it took, with its fixtures and cleanups."""
+    waited: float = 0.0
+    """Seconds that its check waited for suspects to end, also where they did."""
+    live: Tuple[int, ...] = ()
+    """How many of each of `LIVE` were alive after it; -1 for one that was not counted then, () if none was."""
+    details: str = ""
+    """The text of its failure or error, or the reason why it was skipped."""
+
+    __test__ = False  # pytest takes it for a class of tests otherwise
+
+
+class RunRecord(NamedTuple):
+    """One run, or several that were merged."""
+
+    environment: Mapping[str, str] = {}
+    """``python``, ``implementation``, ``platform``, and what else tells one process from another."""
+    tests: Tuple[TestRecord, ...] = ()
+    """In the order in which they ended."""
+    reports: Tuple[LeakReport, ...] = ()
+    """What the checks reported, in the order in which they did."""
+    before: Tuple[int, ...] = ()
+    """How many of each of `LIVE` were alive before the first test."""
+    seconds: float = 0.0
+    """How long the run took."""
+    fixed: Tuple[str, ...] = ()
+    """Known leaks that their tests no longer show, a line each."""
+    problems: Tuple[str, ...] = ()
+    """What is incomplete, a sentence each: a file that could not be read, a process that did not end its run."""
