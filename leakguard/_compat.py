@@ -369,6 +369,21 @@ def drop_cleanup(test: Any, function: Any) -> None:
         cleanups[:] = [entry for entry in cleanups if entry[0] != function]
 
 
+def pytest_finalizer() -> Any:
+    """What registers a call after the teardown of the module that is being set up by pytest; None without pytest.
+
+    pytest runs ``setUpModule()`` in a fixture whose request is on the stack, and no module cleanups of unittest's. What
+    is registered while the fixture is set up runs after the fixture's own teardown, which is registered next.
+    """
+    frame: Any = sys._getframe(1) if "_pytest.fixtures" in sys.modules else None
+    while frame is not None:
+        request = frame.f_locals.get("request") if frame.f_globals.get("__name__") == "_pytest.fixtures" else None
+        if hasattr(request, "addfinalizer"):
+            return request.addfinalizer
+        frame = frame.f_back
+    return None
+
+
 def module_cleanup_has_failed() -> bool:
     """Whether ``doModuleCleanups`` is running and already holds an exception (up to 3.14 it raises only its first)."""
     frame: Any = sys._getframe(1)

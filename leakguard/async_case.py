@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import unittest
-from typing import Callable
+from typing import Any, Callable
 
 from leakguard import _compat
 from leakguard.case import LeakGuardMixin
@@ -20,6 +20,11 @@ class LeakGuardAsyncTestCase(LeakGuardMixin, unittest.IsolatedAsyncioTestCase):
     """
 
     loop_debug = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not isinstance(cls.loop_debug, bool):
+            raise ValueError(f"loop_debug must be True or False (got {cls.loop_debug!r})")
 
     def _leakguard_make_loop(self, set_up: Callable[[], None]) -> None:
         if self.loop_debug:

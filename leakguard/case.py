@@ -275,7 +275,9 @@ class LeakGuardMixin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        check_class(cls)
+        for base in cls.__mro__:
+            if base is cls or not issubclass(base, LeakGuardMixin):  # else it was checked when it was defined
+                check_class(base)
         _guard_set_up(cls)
         _check_order(cls)
         if "run" not in vars(cls):
@@ -506,7 +508,11 @@ def guard_module() -> None:
     """
     name = sys._getframe(1).f_globals.get("__name__", "?")
     if begin_module(name) is not None:
-        unittest.addModuleCleanup(_verify_module, name)
+        add_last = _compat.pytest_finalizer()
+        if add_last is not None:
+            add_last(functools.partial(_verify_module, name))
+        else:
+            unittest.addModuleCleanup(_verify_module, name)
 
 
 def _verify_module(name: str) -> None:

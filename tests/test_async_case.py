@@ -304,6 +304,13 @@ class LifeTests(AsyncTestCase):
         self.assertEqual([test._testMethodName for test, _ in result.failures], ["test_1", "test_3"])
         self.assertEqual([name for _, _, name in leaks_of(reports)], ["first", "third"])
 
+    def test_a_loop_debug_that_is_no_bool(self):
+        """It is a ValueError when the class is defined: ``"no"`` would count as true."""
+        for value in ("no", 0, None):
+            with self.subTest(value=value), self.assertRaises(ValueError) as caught:
+                type("Case", (LeakGuardAsyncTestCase,), {"loop_debug": value})
+            self.assertEqual(str(caught.exception), f"loop_debug must be True or False (got {value!r})")
+
     def test_loop_debug(self):
         """asyncio's debug mode is on as in unittest's own case, and off with ``loop_debug = False``."""
         seen = []

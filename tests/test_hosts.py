@@ -96,6 +96,28 @@ class PytestTests(HostTestCase):
         self.assertEqual([line.split(" ")[0] for line in sorted(lines)], ["FAILED", "PASSED"])
         self.assertIn("1 leak after test_leak (test_hosted.Tests), waited", process.stdout)
 
+    def test_module_leak(self):
+        """What setUpModule leaves is an error after tearDownModule, once; what tearDownModule ends is none."""
+        for end, status in (("released.set()", 0), ("pass", 1)):
+            with self.subTest(end=end):
+                process, lines = self.run_pytest(f"""
+            def setUpModule():
+                guard_module()
+                start("left")
+            def tearDownModule():
+                {end}
+            class Tests(LeakGuardTestCase):
+                def test_1(self):
+                    pass
+                def test_2(self):
+                    pass
+        """)
+                self.assertEqual(process.returncode, status, process.stdout)
+                words = sorted(line.split(" ")[0] for line in lines)
+                self.assertEqual(words, ["ERROR"] * status + ["PASSED"] * 2)
+                message = "1 leak after module test_hosted, waited"
+                self.assertEqual(sum(message in line for line in lines), status, process.stdout)
+
     def test_class_leak(self):
         """What setUpClass leaves is shown as the class's leak, and no test of the class fails for it."""
         process, lines = self.run_pytest("""

@@ -7,7 +7,7 @@ import unittest
 from unittest import mock
 
 from leakguard import policy
-from leakguard.case import LeakGuardTestCase
+from leakguard.case import LeakGuardMixin, LeakGuardTestCase
 from leakguard.guard import LeakGuard
 from leakguard.ignore import Rule
 from leakguard.policy import Policy, check_options, key_category, key_test, leak_policy, read_environment, resolve
@@ -423,6 +423,18 @@ class ClassTests(PolicyTestCase):
                 f"{type(self).__qualname__}.{self._testMethodName}.<locals>.Tests.leak_treshold is not an option; "
                 "known ones: leak_action, leak_threshold, leak_grace, leak_kinds, leak_ignore, leak_scope",
             )
+
+    def test_a_base_without_the_mixin_is_checked_too(self):
+        """Its attributes become options of the class that has the mixin, so that class cannot be defined."""
+        for attributes, error, text in (
+            ({"leak_treshold": 1}, TypeError, "Base.leak_treshold is not an option; known ones: leak_action, "),
+            ({"leak_grace": -1}, ValueError, "leak_grace must be a number of seconds >= 0 (got -1)"),
+        ):
+            with self.subTest(attributes):
+                base = type("Base", (unittest.TestCase,), dict(attributes))
+                with self.assertRaises(error) as caught:
+                    type("Tests", (LeakGuardMixin, base), {})
+                self.assertIn(text, str(caught.exception))
 
     def test_methods_and_properties_are_the_users(self):
         """Whatever is called or computed may have a name that starts with ``leak_``."""
