@@ -377,7 +377,7 @@ def pytest_finalizer() -> Any:
     """
     frame: Any = sys._getframe(1) if "_pytest.fixtures" in sys.modules else None
     while frame is not None:
-        request = frame.f_locals.get("request") if frame.f_globals.get("__name__") == "_pytest.fixtures" else None
+        request: Any = frame.f_locals.get("request") if frame.f_globals.get("__name__") == "_pytest.fixtures" else None
         if hasattr(request, "addfinalizer"):
             return request.addfinalizer
         frame = frame.f_back

@@ -31,8 +31,6 @@ class TestRecord(NamedTuple):
     details: str = ""
     """The text of its failure or error, or the reason why it was skipped."""
 
-    __test__ = False  # pytest takes it for a class of tests otherwise
-
 
 class RunRecord(NamedTuple):
     """One run, or several that were merged."""
