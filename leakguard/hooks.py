@@ -92,6 +92,9 @@ def _wrap_start_raw(hook: _Hook, original: Any) -> Any:
         if not hook.active:
             return original(function, *args, **kwargs)
         code = getattr(getattr(function, "__func__", function), "__code__", None)
+        if code is None and not hasattr(type(function).__call__, "__code__"):
+            function = _in_a_frame(function)
+            code = function.__code__
         birth = Birth(current_owner(), raw_stack(sys._getframe(1)), code)
         if birth_listeners:
             tell("thread", birth)
@@ -101,6 +104,15 @@ def _wrap_start_raw(hook: _Hook, original: Any) -> Any:
         return ident
 
     return start_new_thread
+
+
+def _in_a_frame(function: Any) -> Any:
+    """Return what calls a function of C's, such as ``time.sleep``: without a frame of Python's nobody could see it run."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return call
 
 
 def _wrap_spawn(hook: _Hook, original: Any) -> Any:
@@ -223,10 +235,13 @@ def _schedules(original: Any, loop: Any) -> Any:
 
 def _wrap_submit(hook: _Hook, original: Any) -> Any:
     @functools.wraps(original)
-    def run_coroutine_threadsafe(coro: Any, *args: Any, **kwargs: Any) -> Any:  # the parameter's name is asyncio's
+    def run_coroutine_threadsafe(coro: Any, loop: Any) -> Any:  # the parameters' names are asyncio's
         if hook.active:
             note_coroutine(coro, sys._getframe(1))
-        return original(coro, *args, **kwargs)
+        future = original(coro, loop)
+        if hook.active:
+            origin.submitted[weakref.ref(loop)] = weakref.ref(future)
+        return future
 
     return run_coroutine_threadsafe
 
@@ -291,6 +306,7 @@ class Hooks:
                 self._hooks = []
                 raw_births.clear()
                 process_births.clear()
+                origin.submitted.clear()
                 if self._wanted:
                     self._wanted, self._installed_at, origin.notes_timers[0] = set(), -1, False
                     origin.deaths.clear()

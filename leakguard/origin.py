@@ -59,6 +59,12 @@ def current_owner() -> Any:
 loops: "weakref.WeakSet[Any]" = weakref.WeakSet()
 """Every event loop that has run while a guard was active."""
 
+submitted: Dict[Any, Any] = {}
+"""Weak reference to a loop -> one to the last future that ``run_coroutine_threadsafe`` gave out since the last look.
+
+Its task is made by the loop's own thread, a moment later: until then nobody can see it.
+"""
+
 settled_tasks: "weakref.WeakSet[Any]" = weakref.WeakSet()
 """Tasks and async generators that were reported or allowed, and unittest's own task."""
 

@@ -5,8 +5,10 @@ import gc
 import sys
 import threading
 import unittest
+from asyncio import run_coroutine_threadsafe as submit_unseen  # bound before any guard is active: no hook sees it
+from unittest import mock
 
-from leakguard import LeakGuard
+from leakguard import LeakGuard, _compat
 from tests.doubles import JOIN_SECONDS, BlockedTask
 from tests.guarded import PATIENT, listening, place, run_inner, run_inner_async, while_waiting
 from tests.planting import run_planted
@@ -393,6 +395,37 @@ class OtherLoopTests(unittest.TestCase):
 
         outcome = run_inner(leaks, lambda test: background.submit(asyncio.sleep(0)).result(JOIN_SECONDS))
         self.assertEqual([(leak.kind, leak.owner) for leak in outcome.leaks], [("task", "inner.Inner.test_0")])
+
+    def test_given_to_a_loop_of_a_thread_just_now(self):
+        """Work that its loop has not begun when the test ends is the test's leak: the loop is let turn first."""
+        for name in ("hooked", "bound before any hook"):
+            with self.subTest(name):
+                background, gate = LoopThread(self), threading.Event()
+
+                def opens_the_gate(*arguments, wait=_compat.wait_for_turn):
+                    gate.set()
+                    wait(*arguments)
+
+                def leaks(test):
+                    background.loop.call_soon_threadsafe(gate.wait, JOIN_SECONDS)
+                    submit = asyncio.run_coroutine_threadsafe if name == "hooked" else submit_unseen
+                    submit(blocked_body(), background.loop)
+
+                with mock.patch.object(_compat, "wait_for_turn", opens_the_gate):
+                    outcome = run_inner(leaks, lambda test: None)
+                self.assertEqual([(leak.kind, leak.owner) for leak in outcome.leaks], [("task", "inner.Inner.test_0")])
+
+    def test_a_loop_of_a_thread_that_is_blocked(self):
+        """A test is not held up for long by a loop that does not turn."""
+        background, gate = LoopThread(self), threading.Event()
+
+        def leaks(test):
+            background.loop.call_soon_threadsafe(gate.wait, JOIN_SECONDS)
+            background.submit(asyncio.sleep(0))
+
+        with mock.patch("leakguard.probes.tasks.TURN_SECONDS", 0.01):
+            self.assertEqual(run_inner(leaks).leaks, [])
+        gate.set()
 
     def test_stubborn_on_a_loop_of_a_thread(self):
         """One that swallows its cancellation there is reported once."""

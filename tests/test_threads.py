@@ -498,6 +498,29 @@ class RawThreadTests(unittest.TestCase):
         self.assertEqual(outcome.leaks[0].origin, place(leaks, "starts"))
         self.assertEqual(outcome.leaks[0].aliases, ("tests.test_threads.RawThread.raw_body",))
 
+    def test_leak_in_c(self):
+        """A raw thread that runs a function of C's, with no frame of Python's, is a leak by that function's name."""
+        lock = _thread.allocate_lock()
+        lock.acquire()
+        self.addCleanup(lock.release)
+
+        def leaks(test):
+            _thread.start_new_thread(lock.acquire, ())  # starts
+
+        outcome = run_inner(leaks)
+        self.assertEqual(outcome.named(), [("thread", "acquire", "raw, alive")])
+        self.assertEqual(outcome.leaks[0].origin, place(leaks, "starts"))
+
+    def test_clean_in_c(self):
+        """One that has ended is none, and it was given its arguments."""
+        taken = _thread.allocate_lock()
+
+        def ends(test):
+            _thread.start_new_thread(taken.acquire, (True,), {"timeout": 1.0})
+
+        self.assertEqual(run_inner(ends, grace=PATIENT).leaks, [])
+        self.assertTrue(taken.locked())
+
     def test_leak_unseen(self):
         """One started through a name that no hook could replace is a leak too; its line is not known."""
 

@@ -20,6 +20,8 @@ _POLL = 0.002
 CANCELS = 6
 """How often a leaked task is cancelled before it is taken out of its loop."""
 TURNS_PER_CANCEL = 4
+TURN_SECONDS = 0.5
+"""How long a loop of another thread is waited for at most until it has made the tasks that it was given."""
 
 _settled = origin.settled_tasks
 
@@ -35,6 +37,7 @@ class TaskProbe(Probe):
     def suspects(self, baseline: Any) -> Sequence[Any]:
         if _tasks is None and _MODULE not in _modules:
             return ()
+        _catch_up()
         now = _identities()
         if not now:
             return ()
@@ -152,6 +155,20 @@ def _identities() -> Set[Any]:
     return found
 
 
+def _catch_up() -> None:
+    """Let loops that run in other threads make the tasks that they were given last."""
+    for reference in tuple(_loops):
+        loop = reference()
+        if loop is not None and loop.is_running() and not _runs_here(loop):
+            last = _submitted.pop(weakref.ref(loop), _nothing)()
+            if (last is not None and not last.done()) or _compat.has_ready_handles(loop):
+                _compat.wait_for_turn(loop, TURN_SECONDS)
+
+
+def _nothing() -> None:
+    return None
+
+
 def _thing(identity: Any) -> Any:
     return identity() if type(identity) is weakref.ref else identity
 
@@ -161,6 +178,7 @@ _tasks: Any = None
 """The module ``asyncio.tasks``, once somebody has imported it."""
 
 _loops: Set[Any] = origin.loops.data  # type: ignore[attr-defined]
+_submitted = origin.submitted
 
 
 def _runs_here(loop: Any) -> bool:

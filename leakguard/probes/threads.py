@@ -88,6 +88,9 @@ class ThreadProbe(Probe):
             if thing.frame is None:
                 return "starting", ()
             code = thing.frame.f_code
+            if origin.rank(code.co_filename) == origin.OWN:  # what calls a function of C's: see hooks
+                function = thing.frame.f_locals.get("function")
+                return printable(getattr(function, "__name__", type(function).__name__)), (target_name(function),)
             module = thing.frame.f_globals.get("__name__", "?")
             return printable(code.co_name), (f"{module}.{_compat.qualname(code)}",)
         return _name(thing), (class_name(thing), target_name(_compat.thread_target(thing)))
