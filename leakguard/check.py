@@ -61,6 +61,8 @@ class Check:
         self.matched: Dict[Tuple[str, str], None] = {}
         self.neighbours: Set[str] = set()
         """Owners that are over and no part of this course: what they left is reported here, and fails nobody here."""
+        self.failed_owners: Set[str] = set()
+        """Owners within this course that have failed for a leak: what that leak starts later fails nobody again."""
         self._judged: Dict[int, Tuple[Callable[[Any], bool], Optional[bool]]] = {}
         self._here = _compat.running_loop()
 
@@ -219,6 +221,8 @@ class Check:
         if owner is not None:
             if not owner.is_within(guard) and owner.subject.id != guard.subject.id:  # an earlier run of the same test
                 self.neighbours.add(str(owner.subject.id))
+            elif owner is not guard and any(leak.counted for leak in owner.leaks):
+                self.failed_owners.add(str(owner.subject.id))
             return str(owner.subject.id)
         if guard.loop is not None and probe.loop_of(thing) is guard.loop:
             return str(guard.subject.id)
@@ -261,6 +265,8 @@ class Check:
             return "logged: nobody can be shown to have made it", True
         if self.guard.scope != "run" and all(leak.owner in self.neighbours for leak in leaks):
             return "logged: what was there before made it", True
+        if self.guard.scope != "run" and all(leak.owner in self.failed_owners for leak in leaks):
+            return "logged: what made it has failed for a leak already", True
         if self.guard.scope == "module" and _compat.module_cleanup_has_failed():
             return "logged: another cleanup of the module had already failed", True
         return "", True

@@ -51,9 +51,15 @@ def current_owner() -> Any:
         ident = _thread.get_ident()
         owner = next((guard for guard in list(open_guards) if guard.ident == ident), None)
         if owner is None:
-            birth = birth_of_thread(_compat.live_threads.get(ident)) or raw_births.get(ident)
+            birth = birth_of_this_thread()
             owner = birth.owner if birth is not None else None
     return owner
+
+
+def birth_of_this_thread() -> Optional[Birth]:
+    """What is known of the creation of the thread that calls."""
+    ident = _thread.get_ident()
+    return birth_of_thread(_compat.live_threads.get(ident)) or raw_births.get(ident)
 
 
 loops: "weakref.WeakSet[Any]" = weakref.WeakSet()
@@ -140,16 +146,18 @@ forks = [False]
 def raw_stack(frame: Any) -> List[Any]:
     """Return code objects and instruction offsets from `frame` out to the first that is the user's own.
 
-    No frame is kept and no line is computed: this is paid by every start of a thread.
+    No frame is kept and no line is computed: this is paid by every start of a thread. In a thread of a library's there
+    is none: there the line that created the thread comes last.
     """
     stack: List[Any] = []
     while frame is not None and len(stack) < FRAMES:
         code = frame.f_code
         stack.append((code, frame.f_lasti))
         if rank(code.co_filename) == USER:
-            break
+            return stack
         frame = frame.f_back
-    return stack
+    birth = birth_of_this_thread()
+    return stack + birth.stack[-1:] if birth is not None else stack
 
 
 def note_coroutine(coroutine: Any, frame: Any) -> None:

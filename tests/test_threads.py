@@ -482,6 +482,53 @@ def wait_for(event):
     event.wait(JOIN_SECONDS)
 
 
+class DescendantTests(unittest.TestCase):
+    """Threads that were started by threads."""
+
+    def test_what_a_leak_starts_later(self):
+        """The test that left the first thread fails, once: neither the next one does nor the class; all is on record."""
+        go, spawned, release = threading.Event(), threading.Event(), threading.Event()
+        children = []
+
+        def spawn():
+            go.wait(JOIN_SECONDS)
+            children.append(threading.Thread(target=release.wait, args=(JOIN_SECONDS,), name="child", daemon=True))
+            children[0].start()
+            spawned.set()
+            release.wait(JOIN_SECONDS)
+
+        def leaks(test):
+            children.append(threading.Thread(target=spawn, name="spawner", daemon=True))
+            children.pop().start()
+
+        def is_clean(test):
+            go.set()
+            spawned.wait(JOIN_SECONDS)
+
+        self.addCleanup(lambda: children[0].join(JOIN_SECONDS))
+        self.addCleanup(release.set)
+        outcome = run_inner(leaks, is_clean)
+        self.assertEqual(outcome.counts(), (1, 0))
+        self.assertEqual([(leak.name, leak.owner) for leak in outcome.leaks], [
+            ("spawner", "inner.Inner.test_0"),
+            ("child", "inner.Inner.test_0"),
+        ])  # fmt: skip
+        note = "logged: what made it has failed for a leak already"
+        self.assertEqual([report.note for report in outcome.reports], ["", note])
+
+    def test_origin_below_a_library(self):
+        """A thread that a library's own thread starts was created where the user began that one."""
+        child = BlockedThread(name="child")
+        self.addCleanup(child.end)
+
+        def leaks(test):
+            timer = threading.Timer(0.0, child.start)
+            timer.start()  # begins
+            timer.join(JOIN_SECONDS)
+
+        self.assertEqual([leak.origin for leak in run_inner(leaks).leaks], [place(leaks, "begins")])
+
+
 class RawThreadTests(unittest.TestCase):
     """What `_thread` starts, of which `threading` knows nothing."""
 
