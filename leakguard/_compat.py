@@ -414,15 +414,20 @@ def has_failed(test: Any, result: Any) -> bool:
     """Whether the running test has already failed, seen from inside a cleanup; a skip is no failure.
 
     ``_outcome.success`` is true again inside every cleanup. 3.9 and 3.10 keep the errors in ``_outcome.errors``;
-    from 3.11 they go to the result at once. A foreign result without lists (pytest's) keeps exceptions in ``_excinfo``.
+    from 3.11 they go to the result at once. A foreign result without lists keeps exceptions in ``_excinfo`` (pytest's) or
+    sends on what it was told as ``events`` (that of Django's parallel workers).
     """
     outcome = getattr(test, "_outcome", None)
     errors = getattr(outcome, "errors", None)
     if errors is not None:  # pragma: no cover - Python 3.9 and 3.10, run there
         return any(exc_info is not None for _, exc_info in errors)
     result = getattr(outcome, "result", None) or result
-    entries = [*(getattr(result, "failures", None) or ()), *(getattr(result, "errors", None) or ())]
+    lists = [getattr(result, name, None) for name in ("failures", "errors")]
+    entries = [entry for one in lists if isinstance(one, list) for entry in one]
     if any(entry[0] is test or getattr(entry[0], "test_case", None) is test for entry in entries):
+        return True
+    events = [e for e in getattr(result, "events", ()) if e[1:2] == (getattr(result, "test_index", None),)]
+    if any(event[0] in ("addFailure", "addError", "addSubTest") for event in events):
         return True
     foreign = getattr(result, "_excinfo", None) or ()
     return any(not getattr(info, "typename", "Skipped").startswith("Skip") for info in foreign)

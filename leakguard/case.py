@@ -137,6 +137,7 @@ class TestGuard(Guard):
 
     def verdict(self) -> None:
         """Give the verdict, as a cleanup after which no other runs. Raises LeakError."""
+        __tracebackhide__ = True  # pytest's word for what unittest calls ``__unittest``
         error = self.verify(lambda: _compat.has_failed(self.test, self.result))
         if error is not None:
             raise error
@@ -516,6 +517,7 @@ def guard_module() -> None:
 
 
 def _verify_module(name: str) -> None:
+    __tracebackhide__ = True
     error = end_module(name)
     if error is not None:
         raise error

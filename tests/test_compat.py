@@ -1,6 +1,7 @@
 """The private names of the standard library that the package uses, and monkey patching of it."""
 
 import asyncio
+import collections
 import concurrent.futures
 import importlib.util
 import os
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 import unittest
+from types import SimpleNamespace
 
 from leakguard import _compat
 from tests.doubles import BlockedThread
@@ -209,3 +211,29 @@ class WithoutGeventTests(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main()
+
+
+class FailedTests(unittest.TestCase):
+    """Whether a test has failed, as its result says it."""
+
+    @unittest.skipIf(sys.version_info < (3, 11), "up to 3.10 the outcome of the test has its errors")
+    def test_foreign_results(self):
+        """Lists of entries, pytest's exceptions and the events of Django's workers are understood; a skip is no failure."""
+        test, other = unittest.TestCase(), unittest.TestCase()
+        subtest = SimpleNamespace(test_case=test)
+        counts = collections.Counter()  # what has a length and no entries: it is not a list
+        failed, skipped = SimpleNamespace(typename="ValueError"), SimpleNamespace(typename="Skipped")
+        table = [
+            (dict(failures=[], errors=[(other, "")]), False),
+            (dict(failures=[(test, "")], errors=[]), True),
+            (dict(failures=[], errors=[(subtest, "")]), True),
+            (dict(_excinfo=[skipped]), False),
+            (dict(_excinfo=[failed]), True),
+            (dict(failures=counts, errors=counts, test_index=1, events=[("startTest", 1), ("addSkip", 1, "why")]), False),
+            (dict(failures=counts, errors=counts, test_index=1, events=[("addFailure", 0), ("startTest", 1)]), False),
+            (dict(failures=counts, errors=counts, test_index=1, events=[("startTest", 1), ("addSubTest", 1)]), True),
+            ({}, False),
+        ]
+        for attributes, expected in table:
+            with self.subTest(attributes):
+                self.assertIs(_compat.has_failed(test, SimpleNamespace(**attributes)), expected)
