@@ -311,6 +311,15 @@ def server_transports(server: Any) -> List[Any]:
     return [t for t in list(getattr(server.get_loop(), "_transports", {}).values()) if getattr(t, "_server", 0) is server]
 
 
+def async_to_sync_method(test: Any) -> Any:
+    """The ``async_to_sync(method)`` that Django has put in place of an async test's method; None for other tests.
+
+    It runs the coroutine in a loop of its own, which it cancels all tasks of as soon as the coroutine returns.
+    """
+    method = test.__dict__.get(test._testMethodName)
+    return method if hasattr(method, "awaitable") else None
+
+
 def last_cleanup(test: Any) -> Any:
     """The function that was registered last among the test's cleanups, or None (3.9 to 3.15)."""
     cleanups = getattr(test, "_cleanups", None)

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Optional
 
 from leakguard import _compat, guard, hooks, origin
 from leakguard.check import warn
-from leakguard.guard import ACTIVE, CLOSED, Guard, Subject, probes_of
+from leakguard.guard import ACTIVE, CLOSED, Guard, LeakGuard, Subject, probes_of
 from leakguard.model import LeakError
 from leakguard.policy import Policy, check_class, key_category, resolve
 
@@ -73,6 +73,8 @@ class TestGuard(Guard):
                 self._baselines = [snapshot() for snapshot in plan.snapshots]
             except Exception:  # a probe that breaks is named by the careful way
                 self._baselines = self.take_baselines()
+        if test._testMethodName in test.__dict__:
+            self._look_into(_compat.async_to_sync_method(test))
 
     def _begin_carefully(self, cls: Any, method: str) -> Plan:
         """Begin the first run of a method, a test with nobody around it, or one that is not alone."""
@@ -89,6 +91,18 @@ class TestGuard(Guard):
             _hooks.update()
         self.open()
         return plan
+
+    def _look_into(self, method: Any) -> None:
+        """Look for tasks before an async test of Django's returns: then they are cancelled, and nobody could see them."""
+        if method is None or not any(probe.kind == "task" for probe in self.probes):
+            return
+        awaitable = method.awaitable
+
+        async def look_before_it_returns(*args: Any, **kwargs: Any) -> Any:
+            async with LeakGuard.around_tasks_of(self):
+                return await awaitable(*args, **kwargs)
+
+        method.awaitable = look_before_it_returns
 
     @property
     def probes(self) -> Any:  # type: ignore[override]

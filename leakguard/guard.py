@@ -275,6 +275,7 @@ class LeakGuard:
 
     def __init__(self, *, name: str = "block", **options: Any) -> None:
         self._name = name
+        self._subject = Subject(name, name)
         self._options = check_options(options)
         self._guard: Optional[Guard] = None
         self.leaks: Tuple[Leak, ...] = ()
@@ -284,7 +285,7 @@ class LeakGuard:
             raise RuntimeError("LeakGuard is already active: one object guards one block at a time")
         policy = resolve(given=self._options)
         if policy.action != "off":
-            self._guard = Guard("block", Subject(self._name, self._name), policy)
+            self._guard = Guard("block", self._subject, policy)
             self._guard.begin()
         return self
 
@@ -341,6 +342,15 @@ class LeakGuard:
                 return function(*args, **kwargs)
 
         return guarded
+
+    @classmethod
+    def around_tasks_of(cls, guard: Guard) -> "LeakGuard":
+        """Return what checks a coroutine that is a whole test for tasks, by the name and the policy of that test."""
+        policy = guard.policy
+        block = cls(action=policy.action, threshold=policy.threshold, grace=policy.grace, kinds="task")
+        block._options["ignore"] = policy.ignore
+        block._subject = guard.subject
+        return block
 
     def _finish(self, guard: Guard, error: Optional[LeakError]) -> None:
         self.leaks = guard.leaks

@@ -172,6 +172,9 @@ class DjangoTests(HostTestCase):
         class AsyncTests({mixin}SimpleTestCase):
             async def test_async(self):
                 await asyncio.sleep(0)
+            async def test_task(self):
+                self.__class__.task = asyncio.ensure_future(asyncio.sleep(3600))
+                await asyncio.sleep(0)
     """
 
     def run_suite(self, module, mixin):
@@ -190,8 +193,10 @@ class DjangoTests(HostTestCase):
         ]:
             with self.subTest(module=module, mixin=mixin):
                 process, lines = self.run_suite(module, mixin)
-                self.assertEqual([line.split(" (")[0] for line in lines], ["FAIL: test_leak"] * 2, process.stderr)
-                self.assertIn("Ran 6 tests in", process.stderr)
+                names = sorted(line.split(" (")[0] for line in lines)
+                self.assertEqual(names, ["FAIL: test_leak"] * 2 + ["FAIL: test_task"], process.stderr)
+                self.assertIn("1 leak after test_task (test_hosted.AsyncTests), waited", process.stderr)
+                self.assertIn("Ran 7 tests in", process.stderr)
                 self.assertEqual(process.returncode, 1)
 
     def test_unguarded(self):
