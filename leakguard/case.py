@@ -99,8 +99,15 @@ class TestGuard(Guard):
         awaitable = method.awaitable
 
         async def look_before_it_returns(*args: Any, **kwargs: Any) -> Any:
-            async with LeakGuard.around_tasks_of(self):
-                return await awaitable(*args, **kwargs)
+            has_returned = False
+            try:
+                async with LeakGuard.around_tasks_of(self):
+                    await awaitable(*args, **kwargs)
+                    has_returned = True
+            except LeakError as error:
+                if not has_returned:
+                    raise
+                self.test.addCleanup(_raise, error.with_traceback(None))  # asgiref's frames hold a thread
 
         method.awaitable = look_before_it_returns
 
@@ -187,6 +194,11 @@ class TestGuard(Guard):
             self._baselines = ()
             _open.discard(self)
             _owner.set(self.parent)
+
+
+def _raise(error: BaseException) -> None:
+    __tracebackhide__ = True
+    raise error
 
 
 def _is_skipped(test: Any) -> bool:

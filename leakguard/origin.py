@@ -146,7 +146,8 @@ forks = [False]
 def raw_stack(frame: Any) -> List[Any]:
     """Return code objects and instruction offsets from `frame` out to the first that is the user's own.
 
-    No frame is kept and no line is computed: this is paid by every start of a thread. In a thread of a library's there
+    No frame is kept and no line is computed: this is paid by every start of a thread. What runs the tests is no
+    user's: the stack ends at a ``run()`` of unittest's. In a thread of a library's there
     is none: there the line that created the thread comes last.
     """
     stack: List[Any] = []
@@ -155,6 +156,8 @@ def raw_stack(frame: Any) -> List[Any]:
         stack.append((code, frame.f_lasti))
         if rank(code.co_filename) == USER:
             return stack
+        if code.co_name == "run" and code.co_filename.startswith(_UNITTEST):
+            break
         frame = frame.f_back
     birth = birth_of_this_thread()
     return stack + birth.stack[-1:] if birth is not None else stack
@@ -224,6 +227,7 @@ def birth_of_task(task: Any) -> Optional[Birth]:
 
 _STDLIB = os.path.dirname(os.__file__) + os.sep
 _STDLIB_TESTS = os.path.join(_STDLIB, "test") + os.sep
+_UNITTEST = os.path.join(_STDLIB, "unittest") + os.sep
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _PLANTS = _OWN + "selftest.py"
 _PACKAGES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)

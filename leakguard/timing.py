@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from typing import Any, Callable, Dict, List, Set, Tuple
 
 from leakguard import _compat, origin
@@ -193,20 +192,10 @@ def alive() -> int:
 
 
 def creating_line(stack: Any) -> Any:
-    """Code and instruction of the innermost line that is the user's or a package's; None if there is none.
-
-    What calls a ``run()`` of unittest's is not looked at: the script above it does not make the tasks of unittest.
-    """
+    """Code and instruction of the innermost line that is the user's or a package's; None if there is none."""
     best, best_rank = None, origin.STDLIB
     for code, instruction in stack:
-        if _is_run_of_unittest(code):
-            break
         rank = origin.rank(code.co_filename)
         if rank < best_rank:
             best, best_rank = (code, instruction), rank
     return best
-
-
-def _is_run_of_unittest(code: Any) -> bool:
-    folder = os.path.dirname(str(code.co_filename))
-    return bool(code.co_name == "run") and os.path.basename(folder) == "unittest"
