@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "hooks": ("deaths", "origin", "_compat"),
     "policy": ("ignore",),
     "probes": ("model", "origin", "_compat", "probes.protocol"),
-    "report": ("model", "record"),
+    "report": ("model", "record", "report"),
     "exit": ("_compat", "origin", "probes"),
     "check": ("_compat", "origin", "ignore", "model", "probes", "report.text", "exit"),
     "guard": ("check", "hooks", "origin", "policy", "probes", "model", "_compat"),
