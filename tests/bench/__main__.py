@@ -5,7 +5,7 @@ import json
 import platform
 import sys
 
-from tests.bench import busy, crowded, empty, hubs, imports, kinds, peers
+from tests.bench import busy, crowded, empty, hubs, imports, kinds, page, peers
 
 TOPICS = {
     "empty": empty.sync,
@@ -17,6 +17,7 @@ TOPICS = {
     "leaks": busy.leaks,
     "hub": hubs.hubs,
     "import": imports.imports,
+    "page": page.page,
     "peers": peers.peers,
 }
 
