@@ -1,312 +1,82 @@
-"""What a hub is to its teardown: the steps that stop it, and what can be seen of it: clients, messages, tasks, threads.
-
-Steps are a generator, so that sync and async tests share them: it yields an awaitable to have it awaited, and None to
-wait a little.
-"""
+"""What can be seen of a hub: who is connected to it, what it has not delivered, its threads and its tasks."""
 
 from __future__ import annotations
 
-import errno
-import functools
-import inspect
-import sys
+import collections
 import threading
 import types
-from typing import Any, Callable, Dict, Generator, Iterable, List, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
 from leakguard import _compat
 from leakguard.model import printable
 from leakguard.probes.tasks import frames_of_task
 
-Steps = Generator[Any, Any, None]
+_CLIENTS = ("clients", "connections", "websockets", "sessions", "subscribers", "peers")
+_COLLECTIONS = (*_CLIENTS, *(f"_{name}" for name in _CLIENTS))
 
-FIRST = ("aclose", "cleanup", "stop", "close", "shutdown", "server_close")
-"""The verbs that stop something, best first: of an object that has several, one is the whole and the rest are its parts.
-
-``aclose`` is the async one where ``close`` is deprecated (redis, httpx); ``cleanup`` includes ``shutdown`` (aiohttp).
-In an async test what must be awaited comes before what need not be: it is the whole (aiosqlite's ``close``, not ``stop``).
-"""
-
-THEN = ("close_all_connections", "server_close", "wait_closed", "join")
-"""What is called after the first: tornado's, socketserver's, asyncio's and websockets', a pool's."""
-
-OF_THREADS = ("stop", "shutdown", "close", "cancel", "quit")
-"""The verbs of a thread, best first; it is joined in any case."""
-
-WANTED = (
-    f"{', '.join(name + '()' for name in FIRST)}, or a task or future, a thread with {', '.join(OF_THREADS)}, "
-    "a process, an executor, a server, an event loop, an entered context manager"
-)
-
-CLOSED_ALREADY = (
-    *("already closed", "already been closed", "already stopped", "already shut down", "already been shut down"),
-    *("is closed", "is not registered", "not running", "not started", "is not entered"),
-)
-"""Parts of what libraries say when something is closed a second time."""
-
-USED_TOO_LATE = ("event loop is closed",)
-"""Parts of what is said where a stop used something that had been closed before the hub was."""
-
-CANCEL_AGAIN = 1.0
-"""Seconds that a cancelled task has for its own cleaning up before it is cancelled once more."""
-
-_COLLECTIONS = ("clients", "connections", "websockets", "sessions", "subscribers", "peers")
+_DEQUES = ("queue", "outbox", "outgoing", "backlog", "unsent")
+"""What a deque of messages that are still to be sent is called."""
 
 
-def stopper(hub: Any, stop: Optional[Callable[[], Any]], is_async: bool) -> Callable[[List[str]], Steps]:
-    """Return what makes the steps that stop `hub`; they append to a list what they had to force.
-
-    Raises TypeError if nothing is known that stops it, or if that must be awaited and `is_async` is false.
-    """
-    if stop is not None:
-        return functools.partial(_by_calls, [stop], is_users=True)
-    if _has(hub, "cancel", "done", "result"):
-        return functools.partial(_by_cancelling, hub)
-    if _has(hub, "terminate", "kill", "pid"):
-        return functools.partial(_by_ending, hub)
-    if _has(hub, "run_forever", "call_soon_threadsafe", "is_closed"):
-        return functools.partial(_by_stopping, hub)
-    if _has(hub, "submit", "shutdown", "map"):
-        return functools.partial(_by_releasing, hub)
-    if _has(hub, "close", "is_serving", "wait_closed", "start_serving") and not hasattr(hub, "connections"):
-        return functools.partial(_by_closing, hub)
-    if hasattr(hub, "should_exit") and _has(hub, "serve"):  # uvicorn: whoever serves looks at it
-        return functools.partial(_by_calls, [functools.partial(setattr, hub, "should_exit", True)])
-    calls = _verbs(hub, is_async)
-    if not calls:
-        raise TypeError(f"addHub cannot stop a {type(hub).__qualname__}: it has none of {WANTED}; pass stop=")
-    awaited = [] if is_async else [call for call in calls if inspect.iscoroutinefunction(call)]
-    if awaited:
-        what = getattr(awaited[0], "__qualname__", "its stop")
-        raise TypeError(f"addHub cannot await {what}() here: use LeakGuardAsyncTestCase, or pass a stop= that is not async")
-    return functools.partial(_by_verbs, hub, is_async)
+def has(thing: Any, *names: str) -> bool:
+    """Whether an object, no class, has all of these attributes."""
+    return not isinstance(thing, type) and all(hasattr(thing, name) for name in names)
 
 
-def _has(hub: Any, *names: str) -> bool:
-    return not isinstance(hub, type) and all(hasattr(hub, name) for name in names)
+def _attributes(thing: Any) -> Iterable[Tuple[str, Any]]:
+    """Yield name and value of an object's attributes, those in slots too."""
+    yield from list(getattr(thing, "__dict__", {}).items())
+    for cls in type(thing).__mro__:
+        slots = cls.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            value = getattr(cls, str(name), None) if name not in ("__dict__", "__weakref__") else None
+            if isinstance(value, types.MemberDescriptorType):
+                try:
+                    yield str(name), value.__get__(thing)
+                except AttributeError:
+                    pass  # never set
 
 
-def _verbs(hub: Any, is_async: bool) -> List[Callable[[], Any]]:
-    """Return what is to be called, in order; a method that wants arguments is none of the verbs."""
-    is_thread = isinstance(hub, threading.Thread)
-    usable = [name for name in FIRST if _takes_nothing(getattr(hub, name, None))]
-    awaited = [n for n in usable if inspect.iscoroutinefunction(getattr(hub, n))] if is_async or is_thread else []
-    if is_thread and not awaited:
-        usable = [name for name in OF_THREADS if _takes_nothing(getattr(hub, name, None))]
-    if not usable:
-        return [] if is_thread else _exits(hub)
-    first = awaited[0] if awaited and is_async else usable[0]
-    if first == "shutdown" and _has(hub, "serve_forever", "server_close") and not (threads_of(hub) or _is_serving(hub)):
-        first = "server_close"  # socketserver's shutdown() waits for ever for a serve_forever() that nobody called
-    more = [] if is_thread else [n for n in THEN if n != first and _takes_nothing(getattr(hub, n, None))]
-    return [getattr(hub, name) for name in (first, *more)]
-
-
-def _takes_nothing(method: Any) -> bool:
-    if not callable(method):
-        return False
-    function = getattr(method, "__func__", None)
-    if isinstance(method, types.MethodType) and isinstance(function, types.FunctionType):  # as `inspect` says, but fast
-        wanted = function.__code__.co_argcount - 1 - len(function.__defaults__ or ())
-        return wanted <= 0 and function.__code__.co_kwonlyargcount <= len(function.__kwdefaults__ or ())
-    try:
-        inspect.signature(method).bind()
-    except TypeError:
-        return False
-    except ValueError:
-        pass  # C code without a signature
-    return True
-
-
-def _exits(hub: Any) -> List[Callable[[], Any]]:
-    """The way out of an entered context manager, async before sync."""
-    leave = getattr(hub, "__aexit__", None) or getattr(hub, "__exit__", None)
-    return [functools.partial(leave, None, None, None)] if leave is not None and not isinstance(hub, type) else []
-
-
-def _is_serving(server: Any) -> bool:
-    """Whether some thread is inside the server's ``serve_forever()``."""
-    return any(
-        frame.f_code.co_name == "serve_forever" and frame.f_locals.get("self") is server
-        for top in sys._current_frames().values()
-        for frame in _stack(top)
-    )
-
-
-def _stack(frame: Any) -> Iterable[Any]:
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
-# -- steps ---------------------------------------------------------------------------------------
-
-
-def _by_verbs(hub: Any, is_async: bool, forced: List[str]) -> Steps:
-    """Call the hub's verbs: those that fit now, since it may have begun to serve since it was registered."""
-    yield from _by_calls(_verbs(hub, is_async), forced)
-
-
-def _by_calls(calls: Sequence[Callable[[], Any]], forced: List[str], is_users: bool = False) -> Steps:
-    """Call one after the other; an error of one does not keep the next from being called, the first error is raised."""
-    errors = []
-    for call in calls:
-        try:
-            made = call()
-            if inspect.isawaitable(made):
-                yield made
-        except errors_of_a_stop() as error:  # it is raised below, or said
-            if is_closed_already(error) and not is_users:
-                forced.append(f"it was closed already ({printable(error)})")
-            else:
-                errors.append(error)
-    for other in errors[1:]:
-        forced.append(f"another error on the way: {type(other).__name__}: {printable(other)}")
-    if errors:
-        raise errors[0]
-
-
-def errors_of_a_stop() -> Tuple[Type[BaseException], ...]:
-    """What a stop may raise that keeps no other from being called; a KeyboardInterrupt is none, it ends the run."""
-    asyncio = sys.modules.get("asyncio")
-    return (Exception, SystemExit) if asyncio is None else (Exception, SystemExit, asyncio.CancelledError)
-
-
-def is_closed_already(error: BaseException) -> bool:
-    """Whether an error only says that what is to be closed is closed."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in (errno.EBADF, errno.ENOTCONN)
-    text = printable(error).lower()
-    says_so = any(part in text for part in CLOSED_ALREADY) and not any(part in text for part in USED_TOO_LATE)
-    return isinstance(error, (RuntimeError, ValueError, OSError)) and says_so
-
-
-def _by_cancelling(future: Any, forced: List[str]) -> Steps:
-    """Cancel, and again for each second that it goes on: libraries swallow a cancellation now and then."""
-    times = 0
-    while not future.done():
-        future.cancel()
-        times += 1
-        end = _compat.clock() + CANCEL_AGAIN
-        while not future.done() and _compat.clock() < end:
-            yield None
-    if times > 1:
-        forced.append(f"it went on after {plural(times - 1, 'cancellation')}")
-
-
-def _by_ending(process: Any, forced: List[str]) -> Steps:
-    """Terminate a process, and kill it if it has not ended half a second later."""
-    yield from _end(process.terminate, process, patience=0.5)
-    if _is_running(process):
-        forced.append(f"process {process.pid} ignored terminate() and was killed")
-        yield from _end(process.kill, process, patience=float("inf"))
-    if hasattr(process, "wait"):
-        made = process.wait()  # it has ended: this only puts its status away
-        if inspect.isawaitable(made):
-            yield made
-    elif hasattr(process, "join"):
-        process.join()
-    for name in ("stdin", "stdout", "stderr"):
-        pipe: Any = getattr(process, name, None)
-        if hasattr(pipe, "close") and hasattr(pipe, "fileno"):
-            try:
-                pipe.close()
-            except OSError:
-                pass  # what was still to be written to it is of no use to a process that has ended
-
-
-def _end(how: Callable[[], None], process: Any, patience: float) -> Steps:
-    if _is_running(process):
-        try:
-            how()
-        except ProcessLookupError:
-            pass  # it ended just now
-    end = _compat.clock() + patience
-    while _is_running(process) and _compat.clock() < end:
-        yield None
-
-
-def _is_running(process: Any) -> bool:
-    if hasattr(process, "is_alive"):
-        return process.pid is not None and bool(process.is_alive())
-    if hasattr(process, "poll"):
-        return process.poll() is None
-    return getattr(process, "returncode", 0) is None
-
-
-def _by_releasing(executor: Any, forced: List[str]) -> Steps:
-    """Let an executor's workers go without waiting in it, which nothing could end; its threads are waited for after."""
-    workers = threads_of(executor)
-    try:
-        inspect.signature(executor.shutdown).bind(wait=False, cancel_futures=True)
-    except TypeError:  # a subclass with the arguments of Python 3.8
-        executor.shutdown(False)
-    else:
-        executor.shutdown(wait=False, cancel_futures=True)
-    while any(thread.is_alive() for thread in workers):
-        yield None
-
-
-def _by_stopping(loop: Any, forced: List[str]) -> Steps:
-    """Stop an event loop that runs in another thread, then close it; its tasks are left to the leak check."""
-    runners = threads_of(loop)  # one that is about to run it, too
-    if runners or loop.is_running():
-        loop.call_soon_threadsafe(loop.stop)
-    while loop.is_running() or any(thread.is_alive() for thread in runners):
-        yield None
-    loop.close()
-
-
-def _by_closing(server: Any, forced: List[str]) -> Steps:
-    """Close an asyncio server and the connections of its clients: nobody else will, and from 3.12 it waits for them."""
-    server.close()
-    transports = _compat.server_transports(server)
-    for transport in transports:
-        transport.close()
-    end = _compat.clock() + 0.5
-    while any(t in transports for t in _compat.server_transports(server)) and _compat.clock() < end:
-        yield None
-    for transport in _compat.server_transports(server):
-        transport.abort()  # a client that does not read what is still to be sent to it
-    yield server.wait_closed()
-
-
-# -- what can be seen of it ----------------------------------------------------------------------
-
-
-def _attributes(thing: Any) -> Dict[str, Any]:
-    return getattr(thing, "__dict__", {})
-
-
-def _members(thing: Any) -> Iterable[Any]:
+def members(thing: Any) -> Iterable[Any]:
     """Yield the values of an object's attributes, and what is in those that are collections."""
-    for value in list(_attributes(thing).values()):
+    for _, value in _attributes(thing):
         yield value
         if isinstance(value, dict):
             yield from list(value.values())
-        elif isinstance(value, (list, tuple, set, frozenset)):
+        elif isinstance(value, (list, tuple, set, frozenset, collections.deque)):
             yield from list(value)
 
 
 def clients_of(hub: Any) -> List[Any]:
-    """Return who is connected, as far as the hub says: what it has under the usual names."""
+    """Return who is connected, as far as the hub says: what it has under the usual names.
+
+    Of a dict the keys, unless they say nothing and the values do.
+    """
     transports = _compat.server_transports(hub)
     if transports:
         return transports
     for place in (hub, getattr(hub, "server_state", None), getattr(hub, "server", None)):
-        for name in (*_COLLECTIONS, *(f"_{name}" for name in _COLLECTIONS)):
+        for name in _COLLECTIONS if place is not None else ():
             try:
                 found = getattr(place, name, None)
                 if found and not isinstance(found, (str, bytes)) and not callable(found):
-                    return list(found)
+                    return [_telling(*pair) for pair in found.items()] if isinstance(found, dict) else list(found)
             except Exception:  # a property of the user's may raise anything: then it says nothing
                 continue
     return []
 
 
+def _telling(key: Any, value: Any) -> Any:
+    return key if _known_name(key) or not _known_name(value) else value
+
+
 def client_name(client: Any) -> str:
-    """A client as people know it: its address, its name, else its class."""
-    if isinstance(client, str):
+    """A client as people know it: its address, its name, its key, else its class."""
+    return _known_name(client) or type(client).__name__
+
+
+def _known_name(client: Any) -> str:
+    if isinstance(client, (str, bytes, int)) or type(client).__module__ == "uuid":
         return printable(client)
     try:
         transport = client if hasattr(client, "get_extra_info") else getattr(client, "transport", None)
@@ -314,28 +84,50 @@ def client_name(client: Any) -> str:
         found = found or getattr(client, "remote_address", None) or getattr(client, "name", None)
     except Exception:  # a closed connection may say so in any way
         found = None
+    found = client if type(client) is tuple and _is_address(client) else found
     if isinstance(found, tuple) and len(found) >= 2:
         found = f"{found[0]}:{found[1]}"
-    return printable(found) if found else type(client).__name__
+    return printable(found) if found else ""
+
+
+def _is_address(pair: Any) -> bool:
+    return len(pair) in (2, 4) and isinstance(pair[0], str) and isinstance(pair[1], int)
 
 
 def undelivered(hub: Any) -> int:
-    """How many messages wait in the queues that the hub and its clients have as attributes."""
-    if _has(hub, "submit", "shutdown", "map"):
-        return 0  # the queue of an executor holds work, and once it is shut down what wakes its workers
-    places = [hub, *(member for member in _members(hub) if hasattr(member, "__dict__") and not _is_loop(member))]
-    queues = {id(member): member for place in places for member in _members(place) if _has(member, "qsize", "get")}
-    return sum(_size(queue) for queue in queues.values())
+    """How many messages wait in the queues that the hub and its clients have as attributes.
+
+    A deque is one if it is called so: most are histories.
+    """
+    places = [place for place in (hub, *members(hub)) if not isinstance(place, _NO_PLACES) and not _is_others(place)]
+    queues = {id(member): member for place in places for member in members(place) if _is_queue(member)}
+    deques = {id(value): value for place in places for name, value in _attributes(place) if _is_outbox(name, value)}
+    return sum(_size(queue) for queue in queues.values()) + sum(map(len, deques.values()))
+
+
+_NO_PLACES = (
+    *(int, float, str, bytes, type(None), list, tuple, dict, set, frozenset, collections.deque, type),
+    *(types.FunctionType, types.MethodType, types.ModuleType, threading.Thread),
+)
+"""Values, collections, functions: what has no queues of its own."""
+
+
+def _is_queue(thing: Any) -> bool:
+    return has(thing, "qsize", "get")
+
+
+def _is_outbox(name: str, value: Any) -> bool:
+    return isinstance(value, collections.deque) and name.lstrip("_") in _DEQUES
 
 
 def is_task(thing: Any) -> bool:
     """Whether it is a task of asyncio's, or of another loop's that is made like one."""
-    return _has(thing, "get_coro", "done", "exception")
+    return has(thing, "get_coro", "done", "exception")
 
 
-def _is_loop(thing: Any) -> bool:
-    """Whether it is an event loop: what is in its attributes belongs to all that run on it."""
-    return hasattr(thing, "call_soon_threadsafe")
+def _is_others(thing: Any) -> bool:
+    """Whether it is an event loop, whose attributes belong to all that run on it; an executor, whose queue has work; a queue."""
+    return hasattr(thing, "call_soon_threadsafe") or has(thing, "submit", "shutdown", "map") or _is_queue(thing)
 
 
 def _size(queue: Any) -> int:
@@ -348,7 +140,7 @@ def _size(queue: Any) -> int:
 def threads_of(hub: Any) -> List[threading.Thread]:
     """Return the live threads of a hub: itself, its attributes, and those that run a method of it."""
     found = [hub] if isinstance(hub, threading.Thread) else []
-    found += [member for member in _members(hub) if isinstance(member, threading.Thread)]
+    found += [member for member in members(hub) if isinstance(member, threading.Thread)]
     for thread in list(_compat.live_threads.values()):
         if getattr(_compat.thread_target(thread), "__self__", None) is hub and hub is not thread:
             found.append(thread)
@@ -357,33 +149,32 @@ def threads_of(hub: Any) -> List[threading.Thread]:
 
 
 class Insides:
-    """What the tasks of a loop are inside of, kept for many hubs: each task is looked at once."""
+    """What the tasks of a loop are inside of, kept for many hubs: each task is looked at once, when it is asked for."""
 
     def __init__(self, tasks: Callable[[], Iterable[Any]]) -> None:
         self._tasks = tasks
         self._seen: Dict[int, Any] = {}  # the tasks themselves, lest another gets the id of one that has gone
         self._found: Dict[int, List[Any]] = {}
         self.is_outdated = True
-        self.refresh()
 
-    def refresh(self) -> None:
-        """Look at the tasks that are new, if there may be any."""
-        new = [task for task in self._tasks() if id(task) not in self._seen] if self.is_outdated else []
+    def of(self, hub: Any) -> Sequence[Any]:
+        """Return the tasks that are inside a method of the hub; new ones are looked for if there may be any."""
+        if self.is_outdated:
+            self._refresh()
+        return self._found.get(id(hub), ())
+
+    def _refresh(self) -> None:
         self.is_outdated = False
-        for task in new:
+        for task in [task for task in self._tasks() if id(task) not in self._seen]:
             self._seen[id(task)] = task
             for owner in {id(frame.f_locals.get("self")) for frame in frames_of_task(task)}:
                 self._found.setdefault(owner, []).append(task)
 
-    def of(self, hub: Any) -> Sequence[Any]:
-        """Return the tasks that were inside a method of the hub when they were looked at."""
-        return self._found.get(id(hub), ())
 
-
-def tasks_of(hub: Any, insides: Insides) -> List[Any]:
+def tasks_of(hub: Any, inside: Iterable[Any]) -> List[Any]:
     """Return the pending tasks of a hub: its attributes, and those that are inside a method of it."""
-    own = [member for member in _members(hub) if is_task(member)]
-    unique = {id(task): task for task in (*own, *insides.of(hub))}
+    own = [member for member in members(hub) if is_task(member)]
+    unique = {id(task): task for task in (*own, *inside)}
     return [task for task in unique.values() if task is not hub and not task.done()]
 
 

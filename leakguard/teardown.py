@@ -1,24 +1,20 @@
 """Hub teardown: stop, wait up to the timeout, cancel what is still at work, say what had to be forced.
 
-Each `addHub` is one `Teardown`. Hubs of one class that were registered one after the other, with no other cleanup
-between, are a `Group` and are torn down together; everything else keeps the order of cleanups, last registered first.
+Each `addHub` is one `Teardown`. Hubs that were registered one after the other, with no other cleanup between, are a
+`Group`: those of them that need not wait for each other are torn down together (see `order`). Everything else keeps the
+order of cleanups, last registered first.
 """
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import signal
 import sys
 import threading
-import traceback
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
 
-from leakguard import _compat, hub as hubs, origin
+from leakguard import _compat, alarm, hub as hubs, order, stops, turns, where
 from leakguard.check import log
 from leakguard.model import printable
-from leakguard.probes.tasks import TaskProbe
-from leakguard.probes.threads import ThreadProbe
 
 __unittest = True
 
@@ -29,16 +25,9 @@ CANCELS = 3
 LONGEST_PAUSE = 0.01
 """Seconds between two looks at a hub that is waited for, at most."""
 
-AGAIN = 0.1
-"""Seconds after which an alarm rings again: somebody may have swallowed what it raised."""
-
 
 class HubError(AssertionError):
     """A hub did not stop in time: its test fails."""
-
-
-class _Overdue(BaseException):
-    """Raised inside a call that blocks for longer than the hub's timeout."""
 
 
 def register(test: Any, hub: Any, stop: Any, timeout: Any, name: Any) -> None:
@@ -50,11 +39,10 @@ def register(test: Any, hub: Any, stop: Any, timeout: Any, name: Any) -> None:
     if name is not None and not isinstance(name, str):
         raise TypeError(f"addHub's name must be a str (got {name!r})")
     is_async = hasattr(test, "addAsyncCleanup")
-    steps = hubs.stopper(hub, stop, is_async)
-    teardown = Teardown(hub, steps, timeout, name or hubs.name_of(hub), test.id())
-    teardown.stop = stop
+    stopper = stops.stopper(hub, stop, is_async)
+    teardown = Teardown(hub, stop, stopper, timeout, name or hubs.name_of(hub), test)
     group = getattr(_compat.last_cleanup(test), "__self__", None)
-    if isinstance(group, Group) and type(group.teardowns[-1].hub) is type(hub) and group.test is test:
+    if isinstance(group, Group) and group.test is test:
         group.add(teardown)
         return
     group = Group(test, teardown)
@@ -67,12 +55,12 @@ def register(test: Any, hub: Any, stop: Any, timeout: Any, name: Any) -> None:
 class Teardown:
     """The teardown of one hub."""
 
-    def __init__(self, hub: Any, stopper: Callable[[List[str]], hubs.Steps], timeout: float, name: str, test: str) -> None:
-        self.hub, self.timeout, self.name, self.test = hub, timeout, name, test
+    def __init__(
+        self, hub: Any, stop: Any, stopper: Callable[[List[str]], stops.Steps], timeout: float, name: str, test: Any
+    ) -> None:
+        self.hub, self.stop, self.timeout, self.name, self.test = hub, stop, timeout, name, test
         self.error: Optional[BaseException] = None
         self.forced: List[str] = []
-        self.stop: Any = None
-        """The user's own, else None."""
         self.has_stopped = False
         self.is_given_up = False
         self.begun, self.took = float("inf"), 0.0
@@ -84,20 +72,20 @@ class Teardown:
         self._threads: List[threading.Thread] = []
         self._tasks: List[Any] = []
 
-    def steps(self) -> hubs.Steps:
+    def steps(self, is_alone: bool = True) -> stops.Steps:
         """Stop the hub, then wait until its own threads and tasks have ended."""
         self.begun = _compat.clock()
         self._note_what_waits()
         self._note_its_own()
         try:
             yield from self._stopper(self.forced)
-        except hubs.errors_of_a_stop() as error:  # it is the test's error, once all hubs are torn down
+        except stops.errors_of_a_stop() as error:  # it is the test's error, once all hubs are torn down
             self.error = error
         self.has_stopped, self.took = True, _compat.clock() - self.begun
         if self.insides is not None:
             self.insides.is_outdated = True
-            yield None  # the other stops that end in this turn share the look
-            self.insides.refresh()
+            if not is_alone:
+                yield None  # the other stops that end in this turn share the look
         self._note_its_own()  # what the stop itself has begun is waited for, too
         self.insides = None
         while self.left():
@@ -115,14 +103,23 @@ class Teardown:
         """Add the hub's threads and tasks of this moment to those that it had."""
         self._threads += [thread for thread in hubs.threads_of(self.hub) if thread not in self._threads]
         if self.insides is not None:
+            inside = self.insides.of(self.hub) if self._is_held_by_others() else ()
             known = {id(task) for task in self._tasks}
-            self._tasks += [task for task in hubs.tasks_of(self.hub, self.insides) if id(task) not in known]
+            self._tasks += [task for task in hubs.tasks_of(self.hub, inside) if id(task) not in known]
+
+    def _is_held_by_others(self) -> bool:
+        """Whether somebody has a reference to the hub whom we do not know: each task that is inside one of its methods has.
+
+        It spares a look at all tasks, of which there may be thousands that have to do with others.
+        """
+        known = [*getattr(self._stopper, "args", ()), getattr(self.stop, "__self__", None), *vars(self.test).values()]
+        return _compat.count_of_hub(self) > sum(one is self.hub for one in known)
 
     def left(self) -> List[Any]:
         """Return what the hub still runs: threads, then tasks."""
         return [t for t in self._threads if t.is_alive()] + [t for t in self._tasks if not t.done()]
 
-    def give_up(self, where: str) -> List[Any]:
+    def give_up(self, place: str) -> List[Any]:
         """The timeout is over: say so, and return the tasks that are to be cancelled."""
         self.is_given_up = True
         tasks = [t for t in self._tasks if not t.done()]
@@ -131,8 +128,8 @@ class Teardown:
             names = hubs.some([printable(task.get_name()) for task in tasks])
             self.forced.append(f"{hubs.plural(len(tasks), 'task')} cancelled: {names}")
         if not self.has_stopped or threads:
-            places = [f"thread {printable(thread.name)!r} {_where_thread(thread)}" for thread in threads]
-            self.fail("; ".join(places if self.has_stopped else [where, *places]))
+            places = [f"thread {printable(thread.name)!r} {where.of_thread(thread)}" for thread in threads]
+            self.fail("; ".join(places if self.has_stopped else [place, *places]))
         return tasks
 
     def fail(self, why: str) -> None:
@@ -144,19 +141,19 @@ class Teardown:
         """Fail if an alarm had to end one of the hub's tasks."""
         for task in [self.hub, *self._tasks] if hubs.is_task(self.hub) else self._tasks:
             error = task.exception() if task.done() and not task.cancelled() else None
-            if isinstance(error, _Overdue):
-                self.fail(_where_raised(error))
+            if isinstance(error, alarm.Overdue):
+                self.fail(where.of_error(error))
 
     def say(self) -> None:
         """Log what had to be forced."""
         if self.forced:
             only_closed = all(text.startswith("it was closed already") for text in self.forced)
             level = "INFO" if only_closed else "WARNING"
-            log(level, f"leakguard: teardown of hub {self.name!r} in {self.test}: {'; '.join(self.forced)}")
+            log(level, f"leakguard: teardown of hub {self.name!r} in {self.test.id()}: {'; '.join(self.forced)}")
 
 
 class Group:
-    """Hubs of one class, registered one after the other: torn down together, the last registered first."""
+    """Hubs that were registered one after the other: torn down in waves, the last registered first."""
 
     def __init__(self, test: Any, first: Teardown) -> None:
         self.test = test
@@ -167,86 +164,161 @@ class Group:
         if (id(teardown.hub), teardown.stop) not in [(id(other.hub), other.stop) for other in self.teardowns]:
             self.teardowns.append(teardown)
 
-    def _finish(self) -> None:
+    def _waves(self) -> List[List[Teardown]]:
+        teardowns, self.teardowns = self.teardowns, self.teardowns[:1]  # the test's context may keep these for ever
+        if len(teardowns) == 1:
+            return [teardowns]
+        waves = order.in_waves([teardown.hub for teardown in teardowns])
+        return [[teardowns[position] for position in wave] for wave in waves]
+
+    def _finish(self, waves: Sequence[Sequence[Teardown]]) -> None:
         """Say what was forced, and have each error raised by a cleanup of its own, the first one first.
 
         A SystemExit must not come out of a task: it would end the loop, and on 3.9 and 3.10 every cleanup after it.
         """
-        teardowns = self.teardowns[::-1]
-        self.teardowns = teardowns[:1]  # what the test's context may keep for ever
-        for teardown in teardowns:
-            teardown.say()
-        if all(teardown.error is None for teardown in teardowns):  # else one that blocked has held up the others
-            for teardown in teardowns:
-                if teardown.took > teardown.timeout:
-                    teardown.fail(f"it took {teardown.took:.1f} s")
-        errors = [teardown.error for teardown in teardowns if teardown.error is not None]
+        errors: List[BaseException] = []
+        for wave in waves:
+            for teardown in wave:
+                teardown.say()
+            if all(teardown.error is None for teardown in wave):  # else one that blocked has held up the others
+                for teardown in wave:
+                    if teardown.took > teardown.timeout:
+                        teardown.fail(f"it took {teardown.took:.1f} s")
+            errors += [teardown.error for teardown in wave if teardown.error is not None]
         for error in errors[::-1]:
             self.test.addCleanup(_raise, error)
 
     # -- hubs that live in threads ------------------------------------------------------------------
 
     def run(self) -> None:
-        """Tear down from a sync test: one hub here, several that have threads of their own in threads of ours."""
-        teardowns = self.teardowns[::-1]
-        can_be_interrupted = _can_interrupt()
-        helpers = []
-        for teardown in teardowns:
-            if can_be_interrupted and (len(teardowns) == 1 or not hubs.threads_of(teardown.hub)):
-                with _limit(teardown.timeout) as limited:
-                    _drive(teardown)
-                if limited:
-                    teardown.give_up(limited[0])
-            else:
-                helper = threading.Thread(
-                    target=_drive, args=(teardown,), name=f"teardown of {teardown.name}", daemon=True
-                )
-                helper.start()
-                helpers.append((helper, teardown, _compat.clock() + teardown.timeout + LONGEST_PAUSE))
-        for helper, teardown, end in helpers:
-            helper.join(max(0.0, end - _compat.clock()))
-            if helper.is_alive():
-                teardown.give_up(_where_thread(helper))
-        self._finish()
+        """Tear down from a sync test, wave by wave."""
+        waves = self._waves()
+        for wave in waves:
+            _run_wave(wave)
+        self._finish(waves)
 
     # -- hubs on the test's loop ----------------------------------------------------------------------
 
     async def run_async(self) -> None:
-        """Tear down from an async test: all stops begin at once, in order, on its loop."""
-        asyncio: Any = sys.modules["asyncio"]
-        here = asyncio.current_task()
+        """Tear down from an async test, wave by wave, on its loop."""
+        waves = self._waves()
+        for wave in waves:
+            if len(wave) == 1 and alarm.can_interrupt():
+                await _run_alone(wave[0])
+            else:
+                await _run_together(wave)
+        self._finish(waves)
 
-        def tasks() -> List[Any]:
-            own = {here, *(teardown.task for teardown in self.teardowns)}
-            return [task for task in asyncio.all_tasks() if task not in own]
 
-        insides = hubs.Insides(tasks)
-        for teardown in self.teardowns:
-            teardown.insides = insides
-        with _watch(self.teardowns):
-            stops = {_compat.start_task(_drive_async(teardown), asyncio): teardown for teardown in self.teardowns[::-1]}
-            await self._wait_for(stops)
-        for task, teardown in stops.items():
-            teardown.look_for_blocks()
-            if task.done() and not task.cancelled() and task.exception() is not None:
-                teardown.error = teardown.error or task.exception()
-        self._finish()
+def _run_wave(wave: Sequence[Teardown]) -> None:
+    """Tear down in threads: one hub here, several that have threads of their own in threads of ours."""
+    can_be_interrupted = alarm.can_interrupt()
+    helpers = []
+    for teardown in wave:
+        if can_be_interrupted and (len(wave) == 1 or not hubs.threads_of(teardown.hub)):
+            with alarm.limit(teardown.timeout, teardown.name) as limited:
+                _drive(teardown)
+            if limited:
+                teardown.give_up(limited[0])
+        else:
+            helper = threading.Thread(target=_drive, args=(teardown,), name=f"teardown of {teardown.name}", daemon=True)
+            helper.start()
+            helpers.append((helper, teardown, _compat.clock() + teardown.timeout + LONGEST_PAUSE))
+    for helper, teardown, end in helpers:
+        helper.join(max(0.0, end - _compat.clock()))
+        if helper.is_alive():
+            teardown.give_up(where.of_thread(helper))
 
-    async def _wait_for(self, stops: Dict[Any, Teardown]) -> None:
-        """Wait for each stop up to its timeout, then cancel what has not ended."""
-        begun = _compat.clock()
-        stubborn: List[Any] = []
+
+def _insides(here: Any, teardowns: Sequence[Teardown]) -> hubs.Insides:
+    """What the tasks of the running loop are inside of, but for those that tear down."""
+    asyncio: Any = sys.modules["asyncio"]
+
+    def tasks() -> List[Any]:
+        own = {here, *(teardown.task for teardown in teardowns)}
+        return [task for task in asyncio.all_tasks() if task not in own]
+
+    return hubs.Insides(tasks)
+
+
+async def _run_alone(teardown: Teardown) -> None:
+    """Tear one hub down from the task of the cleanup itself; only what outlives its timeout gets one of its own."""
+    asyncio: Any = sys.modules["asyncio"]
+    here = asyncio.current_task()
+    teardown.insides = _insides(here, [teardown])
+    coroutine = _drive_async(teardown)
+    leftover: List[Any] = []
+
+    def give_up() -> None:
+        """Called by the loop when the time is over."""
+        if teardown.task is here and not teardown.is_given_up:
+            task = teardown.hub if hubs.is_task(teardown.hub) else None
+            leftover.extend(teardown.give_up(where.of_task(task) if task else where.of_coroutine(coroutine)))
+            here.cancel()
+
+    with alarm.watch([teardown], give_up):
+        is_broken_off = False
+        rest = None
         try:
-            for timeout in sorted({teardown.timeout for teardown in stops.values()}):
-                await _wait([task for task in stops if task not in stubborn], begun + timeout - _compat.clock())
-                for task, teardown in stops.items():
-                    if not task.done() and teardown.timeout <= timeout and task not in stubborn:
-                        is_task = hubs.is_task(teardown.hub)
-                        stubborn += [task, *teardown.give_up(_where_task(teardown.hub if is_task else task))]
-        finally:
-            for teardown in self.teardowns:
-                teardown.is_given_up = True
-            await _cancel([task for task in (*stops, *stubborn) if not task.done()])
+            rest = await turns.take(coroutine, here, lambda: teardown.is_given_up)
+        except asyncio.CancelledError:
+            is_broken_off = not teardown.is_given_up
+        teardown.task = None
+        if teardown.is_given_up:
+            _compat.settle_cancellation(here)
+        elif rest is not None:
+            is_broken_off = teardown.is_given_up = True
+        if rest is not None:
+            task = teardown.task = _compat.start_task(rest.run(), asyncio)
+            leftover.append(task)
+        await _cancel(leftover)
+    teardown.look_for_blocks()
+    if is_broken_off:
+        raise asyncio.CancelledError
+    if _compat.is_to_be_cancelled(here):
+        await _take_cancellation(teardown, asyncio)
+
+
+async def _take_cancellation(teardown: Teardown, asyncio: Any) -> None:
+    """Let a stop that has cancelled the task of the cleanup fail its test, and no cleanup after it."""
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError as error:
+        teardown.error = teardown.error or error
+
+
+async def _run_together(wave: Sequence[Teardown]) -> None:
+    """Tear several hubs down: all stops begin at once, in order."""
+    asyncio: Any = sys.modules["asyncio"]
+    insides = _insides(asyncio.current_task(), wave)
+    for teardown in wave:
+        teardown.insides = insides
+    with alarm.watch(wave):
+        tasks = {_compat.start_task(_drive_async(teardown, is_alone=False), asyncio): teardown for teardown in wave}
+        for task, teardown in tasks.items():
+            teardown.task = task
+        await _wait_for(tasks)
+    for task, teardown in tasks.items():
+        teardown.look_for_blocks()
+        if task.done() and not task.cancelled() and task.exception() is not None:
+            teardown.error = teardown.error or task.exception()
+
+
+async def _wait_for(stopping: Dict[Any, Teardown]) -> None:
+    """Wait for each stop up to its timeout, then cancel what has not ended."""
+    begun = _compat.clock()
+    stubborn: List[Any] = []
+    try:
+        for timeout in sorted({teardown.timeout for teardown in stopping.values()}):
+            await _wait([task for task in stopping if task not in stubborn], begun + timeout - _compat.clock())
+            for task, teardown in stopping.items():
+                if not task.done() and teardown.timeout <= timeout and task not in stubborn:
+                    is_task = hubs.is_task(teardown.hub)
+                    stubborn += [task, *teardown.give_up(where.of_task(teardown.hub if is_task else task))]
+    finally:
+        for teardown in stopping.values():
+            teardown.is_given_up = True
+        await _cancel([task for task in (*stopping, *stubborn) if not task.done()])
 
 
 def _raise(error: BaseException) -> None:
@@ -269,18 +341,18 @@ def _drive(teardown: Teardown) -> None:
         seconds = min(seconds * 2, LONGEST_PAUSE)
 
 
-async def _drive_async(teardown: Teardown) -> None:
+async def _drive_async(teardown: Teardown, is_alone: bool = True) -> None:
     """Take the steps on the loop, until the group's watch ends them."""
     asyncio: Any = sys.modules["asyncio"]
     teardown.task = asyncio.current_task()
     try:
-        await _take_steps(teardown, asyncio)
-    except _Overdue as error:
-        teardown.give_up(_where_raised(error))
+        await _take_steps(teardown, is_alone, asyncio)
+    except alarm.Overdue as error:
+        teardown.give_up(where.of_error(error))
 
 
-async def _take_steps(teardown: Teardown, asyncio: Any) -> None:
-    steps, turns = teardown.steps(), 0
+async def _take_steps(teardown: Teardown, is_alone: bool, asyncio: Any) -> None:
+    steps, waits = teardown.steps(is_alone), 0
     value: Any = None
     error: Optional[BaseException] = None
     while True:
@@ -293,9 +365,9 @@ async def _take_steps(teardown: Teardown, asyncio: Any) -> None:
             if step is not None:
                 value = await step
             else:
-                turns += 1
-                await asyncio.sleep(0 if turns <= IMMEDIATE_TURNS else min(LONGEST_PAUSE, 0.0005 * (turns - IMMEDIATE_TURNS)))
-        except hubs.errors_of_a_stop() as raised:
+                waits += 1
+                await asyncio.sleep(0 if waits <= IMMEDIATE_TURNS else min(LONGEST_PAUSE, 0.0005 * (waits - IMMEDIATE_TURNS)))
+        except stops.errors_of_a_stop() as raised:
             if teardown.is_given_up:
                 raise
             if step is not None:
@@ -342,108 +414,3 @@ async def _cancel(tasks: Sequence[Any]) -> None:
             task.cancel()
         for _ in range(IMMEDIATE_TURNS):
             await asyncio.sleep(0)
-
-
-# -- a limit to calls that block ----------------------------------------------------------------------
-
-
-def _can_interrupt() -> bool:
-    """Whether a call that blocks can be ended: by a signal, so in the main thread of a system that has alarms."""
-    is_main = threading.current_thread() is threading.main_thread()
-    return is_main and hasattr(signal, "setitimer") and signal.getsignal(signal.SIGALRM) is not None
-
-
-@contextlib.contextmanager
-def _limit(seconds: float) -> Iterator[List[str]]:
-    """End what blocks inside after so many seconds; then the list has where it was. Elsewhere there is no limit."""
-    where: List[str] = []
-    if not _can_interrupt():
-        yield where
-        return
-
-    def ring(number: int, frame: Any) -> None:
-        raise _Overdue
-
-    try:
-        with _alarm(ring, seconds, AGAIN):
-            yield where
-    except _Overdue as error:
-        where.append(_where_raised(error))
-
-
-@contextlib.contextmanager
-def _watch(teardowns: Sequence[Teardown]) -> Iterator[None]:
-    """End a task's step that blocks the loop when the hubs' time is over. Elsewhere there is no limit.
-
-    A ring that finds a task at work says nothing yet: only if the loop has not turned since the ring before is it
-    blocked. A stop has its own timeout; any other task, the longest of the group.
-    """
-    if not _can_interrupt():
-        yield
-        return
-    asyncio: Any = sys.modules["asyncio"]
-    loop, here, begun = asyncio.get_running_loop(), asyncio.current_task(), _compat.clock()
-    timeouts = [teardown.timeout for teardown in teardowns]
-    turned = threading.Event()
-    turned.set()
-
-    def is_overdue(task: Any) -> bool:
-        ends = [teardown.begun + teardown.timeout for teardown in teardowns if teardown.task is task]
-        return _compat.clock() >= (ends[0] if ends else begun + max(timeouts))
-
-    def ring(number: int, frame: Any) -> None:
-        if not loop.is_running():  # something has broken it off, and the group with it
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            return
-        task = asyncio.current_task(loop)
-        if not turned.is_set() and task is not None and task is not here and is_overdue(task):
-            turned.set()  # what was held up by this one has time of its own
-            raise _Overdue
-        turned.clear()
-        loop.call_soon_threadsafe(turned.set)
-
-    with _alarm(ring, min(timeouts) / 4, min(timeouts) / 4):
-        yield
-
-
-@contextlib.contextmanager
-def _alarm(ring: Callable[[int, Any], None], seconds: float, interval: float) -> Iterator[None]:
-    """Have `ring` called after so many seconds and then again and again; an alarm that was set goes on after it."""
-    handler = signal.signal(signal.SIGALRM, ring)
-    begun = _compat.clock()
-    delay, old_interval = signal.setitimer(signal.ITIMER_REAL, seconds, interval)
-    try:
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-    finally:
-        signal.signal(signal.SIGALRM, handler)
-        if delay:
-            signal.setitimer(signal.ITIMER_REAL, max(delay - (_compat.clock() - begun), 1e-6), old_interval)
-
-
-# -- where something is ---------------------------------------------------------------------------
-
-
-def _where_thread(thread: Any) -> str:
-    leak = ThreadProbe().describe(thread)
-    return _where(leak.place, leak.waiting_in, leak.now_at)
-
-
-def _where_task(task: Any) -> str:
-    leak = TaskProbe().describe(task)
-    return _where(leak.place, leak.waiting_in, leak.now_at)
-
-
-def _where_raised(error: BaseException) -> str:
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][::-1]
-    own: Set[str] = {__file__, hubs.__file__}
-    stack = [(f.f_code, f.f_lasti, f.f_globals.get("__name__", "?")) for f in frames if f.f_code.co_filename not in own]
-    now_at, place, waiting_in = origin.describe_stack(stack)
-    return _where(place, waiting_in, now_at)
-
-
-def _where(place: Optional[str], waiting_in: Optional[str], now_at: Sequence[str]) -> str:
-    at = place or (now_at[0] if now_at else "an unknown line")
-    return f"it is at {at}" + (f", waiting in {waiting_in}" if waiting_in else "")

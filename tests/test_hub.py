@@ -14,7 +14,7 @@ import threading
 import unittest
 from unittest import mock
 
-from leakguard import LeakGuardAsyncTestCase, LeakGuardTestCase, hub, teardown
+from leakguard import LeakGuardAsyncTestCase, LeakGuardTestCase, alarm, hub, stops, teardown
 from tests.doubles import JOIN_SECONDS, BlockedTask, BlockedThread
 from tests.guarded import run_inner, run_inner_async
 
@@ -202,7 +202,7 @@ class KindTests(unittest.TestCase):
             await asyncio.sleep(0)  # it is inside now
             test.addHub(blocked.task)
 
-        with mock.patch.object(hub, "CANCEL_AGAIN", 0.01):
+        with mock.patch.object(stops, "CANCEL_AGAIN", 0.01):
             outcome = run_inner_async(leaves)
         self.assertEqual(head(outcome), [])
         self.assertEqual(warnings_of(outcome), ["it went on after 1 cancellation"])
@@ -475,7 +475,7 @@ class PhaseTests(unittest.TestCase):
             head(outcome)[0], r"HubError: hub 'chat' did not stop within 0.2 s: it is at .*test_hub.py:\d+ in HangingHub.close"
         )
 
-    @unittest.skipUnless(hasattr(teardown.signal, "setitimer"), "a blocking call can be ended by an alarm only")
+    @unittest.skipUnless(hasattr(alarm.signal, "setitimer"), "a blocking call can be ended by an alarm only")
     def test_a_stop_that_blocks_the_thread(self):
         """The same for a call that never returns, in a sync test and on the loop."""
         for run, close in ((run_inner, None), (run_inner_async, None)):
@@ -488,14 +488,14 @@ class PhaseTests(unittest.TestCase):
                 (line,) = head(run(leaves))
                 self.assertRegex(line, r"did not stop within 0.2 s: it is at .*test_hub.py:\d+ in .*<lambda>, waiting in threading.Event.wait")
 
-    @unittest.skipUnless(hasattr(teardown.signal, "setitimer"), "a blocking call can be ended by an alarm only")
+    @unittest.skipUnless(hasattr(alarm.signal, "setitimer"), "a blocking call can be ended by an alarm only")
     def test_an_async_stop_that_blocks_the_loop(self):
         """It is ended and named, whatever task of its own it blocks in and how often it swallows the alarm."""
 
         async def block(asks=1):
             await asyncio.sleep(0)
             for _ in range(asks):
-                with contextlib.suppress(teardown._Overdue):
+                with contextlib.suppress(alarm.Overdue):
                     threading.Event().wait()
             threading.Event().wait()
 
@@ -517,7 +517,7 @@ class PhaseTests(unittest.TestCase):
                 said = r"did not stop within 0.2 s: it is at .*test_hub.py:\d+ in .*block, waiting in"
                 self.assertRegex(head(outcome)[0], said)
 
-    @unittest.skipUnless(hasattr(teardown.signal, "setitimer"), "a blocking call can be ended by an alarm only")
+    @unittest.skipUnless(hasattr(alarm.signal, "setitimer"), "a blocking call can be ended by an alarm only")
     def test_a_task_of_a_hub_that_blocks_the_loop(self):
         """It is ended, and the hub is named with where it was."""
 
@@ -574,7 +574,7 @@ class PhaseTests(unittest.TestCase):
 
     def test_an_alarm_of_the_users_goes_on(self):
         """A timer and a handler that were there are there again."""
-        signal = teardown.signal
+        signal = alarm.signal
         if not hasattr(signal, "setitimer"):
             self.skipTest("no alarms here")
         saved = signal.signal(signal.SIGALRM, signal.SIG_IGN)
@@ -632,7 +632,7 @@ class PhaseTests(unittest.TestCase):
             (KeyError("already closed"), False),
         ):
             with self.subTest(error):
-                self.assertEqual(hub.is_closed_already(error), is_closed)
+                self.assertEqual(stops.is_closed_already(error), is_closed)
 
     def test_an_error_of_the_users_own_stop_is_an_error(self):
         """Whatever it says: who writes a stop knows what it may raise."""

@@ -244,7 +244,11 @@ def frames_of_task(task: Any) -> List[Any]:
 
 def _await_chain(thing: Any) -> List[Any]:
     """Return (code, instruction, module) of where a task is suspended, innermost first."""
-    outer = thing if _is_async_generator(thing) else thing.get_coro()
+    return stack_of_coroutine(thing if _is_async_generator(thing) else thing.get_coro())
+
+
+def stack_of_coroutine(outer: Any) -> List[Any]:
+    """Return (code, instruction, module) of where a coroutine is suspended, innermost first."""
     frames = [frame for frame in map(_frame, _chain(outer)) if frame is not None]
     return [(f.f_code, f.f_lasti, _module_of(f)) for f in reversed(frames)]
 
