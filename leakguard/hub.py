@@ -20,31 +20,38 @@ _DEQUES = ("queue", "outbox", "outgoing", "backlog", "unsent")
 
 def has(thing: Any, *names: str) -> bool:
     """Whether an object, no class, has all of these attributes."""
-    return not isinstance(thing, type) and all(hasattr(thing, name) for name in names)
+    for name in names:
+        if not hasattr(thing, name):
+            return False
+    return not isinstance(thing, type)
 
 
 def _attributes(thing: Any) -> Iterable[Tuple[str, Any]]:
-    """Yield name and value of an object's attributes, those in slots too."""
-    yield from list(getattr(thing, "__dict__", {}).items())
+    """Return the names and values of an object's attributes, those in slots too."""
+    plain = list(getattr(thing, "__dict__", {}).items())
+    return plain if getattr(type(thing), "__slots__", None) is None else [*plain, *_in_slots(thing)]
+
+
+def _in_slots(thing: Any) -> Iterable[Tuple[str, Any]]:
     for cls in type(thing).__mro__:
-        slots = cls.__dict__.get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            value = getattr(cls, str(name), None) if name not in ("__dict__", "__weakref__") else None
-            if isinstance(value, types.MemberDescriptorType):
+        for name, descriptor in list(vars(cls).items()):
+            if isinstance(descriptor, types.MemberDescriptorType):
                 try:
-                    yield str(name), value.__get__(thing)
+                    yield name, descriptor.__get__(thing)
                 except AttributeError:
                     pass  # never set
 
 
-def members(thing: Any) -> Iterable[Any]:
-    """Yield the values of an object's attributes, and what is in those that are collections."""
+def members(thing: Any) -> List[Any]:
+    """Return the values of an object's attributes, and what is in those that are collections."""
+    found: List[Any] = []
     for _, value in _attributes(thing):
-        yield value
+        found.append(value)
         if isinstance(value, dict):
-            yield from list(value.values())
+            found += list(value.values())
         elif isinstance(value, (list, tuple, set, frozenset, collections.deque)):
-            yield from list(value)
+            found += list(value)
+    return found
 
 
 def clients_of(hub: Any) -> List[Any]:
@@ -99,10 +106,12 @@ def undelivered(hub: Any) -> int:
 
     A deque is one if it is called so: most are histories.
     """
-    places = [place for place in (hub, *members(hub)) if not isinstance(place, _NO_PLACES) and not _is_others(place)]
-    queues = {id(member): member for place in places for member in members(place) if _is_queue(member)}
-    deques = {id(value): value for place in places for name, value in _attributes(place) if _is_outbox(name, value)}
-    return sum(_size(queue) for queue in queues.values()) + sum(map(len, deques.values()))
+    messages = {}
+    for place in (hub, *members(hub)):
+        if not isinstance(place, _NO_PLACES) and not _is_others(place):
+            messages.update({id(value): value for name, value in _attributes(place) if _is_outbox(name, value)})
+            messages.update({id(member): member for member in members(place) if _is_queue(member)})
+    return sum(map(_size, messages.values()))
 
 
 _NO_PLACES = (
@@ -113,7 +122,7 @@ _NO_PLACES = (
 
 
 def _is_queue(thing: Any) -> bool:
-    return has(thing, "qsize", "get")
+    return hasattr(thing, "qsize") and has(thing, "get")
 
 
 def _is_outbox(name: str, value: Any) -> bool:
@@ -122,30 +131,30 @@ def _is_outbox(name: str, value: Any) -> bool:
 
 def is_task(thing: Any) -> bool:
     """Whether it is a task of asyncio's, or of another loop's that is made like one."""
-    return has(thing, "get_coro", "done", "exception")
+    return hasattr(thing, "get_coro") and has(thing, "done", "exception")
 
 
 def _is_others(thing: Any) -> bool:
     """Whether it is an event loop, whose attributes belong to all that run on it; an executor, whose queue has work; a queue."""
-    return hasattr(thing, "call_soon_threadsafe") or has(thing, "submit", "shutdown", "map") or _is_queue(thing)
+    is_executor = hasattr(thing, "submit") and has(thing, "shutdown", "map")
+    return is_executor or hasattr(thing, "call_soon_threadsafe") or _is_queue(thing)
 
 
 def _size(queue: Any) -> int:
     try:
-        return int(queue.qsize())
+        return len(queue) if isinstance(queue, collections.deque) else int(queue.qsize())
     except Exception:  # NotImplementedError on macOS, or whatever a look-alike raises
         return 0
 
 
 def threads_of(hub: Any) -> List[threading.Thread]:
     """Return the live threads of a hub: itself, its attributes, and those that run a method of it."""
-    found = [hub] if isinstance(hub, threading.Thread) else []
-    found += [member for member in members(hub) if isinstance(member, threading.Thread)]
+    here = threading.current_thread()
+    found = [thread for thread in (hub, *members(hub)) if isinstance(thread, threading.Thread)]
     for thread in list(_compat.live_threads.values()):
-        if getattr(_compat.thread_target(thread), "__self__", None) is hub and hub is not thread:
+        if thread is not here and getattr(_compat.thread_target(thread), "__self__", None) is hub:
             found.append(thread)
-    unique = {id(thread): thread for thread in found}
-    return [t for t in unique.values() if t.is_alive() and t is not threading.current_thread()]
+    return [t for t in {id(thread): thread for thread in found}.values() if t is not here and t.is_alive()]
 
 
 class Insides:

@@ -80,7 +80,7 @@ def stopper(hub: Any, stop: Optional[Callable[[], Any]], is_async: bool) -> Call
         if _is_generator(call):
             what = f"{kind}.{call.__name__}()"
             raise TypeError(f"addHub cannot stop a {kind}: {what} is a generator, and a call of it does nothing; pass stop=")
-    awaited = [] if is_async else [call for call in calls if inspect.iscoroutinefunction(call)]
+    awaited = [] if is_async else [call for call in calls if _is_coroutine(call)]
     if awaited:
         what = getattr(awaited[0], "__qualname__", "its stop")
         raise TypeError(f"addHub cannot await {what}() here: use LeakGuardAsyncTestCase, or pass a stop= that is not async")
@@ -89,18 +89,37 @@ def stopper(hub: Any, stop: Optional[Callable[[], Any]], is_async: bool) -> Call
 
 def _verbs(hub: Any, is_async: bool) -> List[Callable[[], Any]]:
     """Return what is to be called, in order; a method that wants arguments is none of the verbs."""
-    is_thread = isinstance(hub, threading.Thread)
-    usable = [name for name in FIRST if _takes_nothing(getattr(hub, name, None))]
-    awaited = [n for n in usable if inspect.iscoroutinefunction(getattr(hub, n))] if is_async or is_thread else []
-    if is_thread and not awaited:
-        usable = [name for name in OF_THREADS if _takes_nothing(getattr(hub, name, None))]
+    if isinstance(hub, threading.Thread):
+        return _verbs_of_thread(hub, is_async)
+    usable = {name: method for name, method in _methods(hub, FIRST) if _takes_nothing(method)}
     if not usable:
-        return [] if is_thread else _exits(hub)
-    first = awaited[0] if awaited and is_async else usable[0]
+        return _exits(hub)
+    awaited = [name for name in usable if _is_coroutine(usable[name])] if is_async and len(usable) > 1 else []
+    first = awaited[0] if awaited else next(iter(usable))
     if first == "shutdown" and has(hub, "serve_forever", "server_close") and not (threads_of(hub) or _is_serving(hub)):
         first = "server_close"  # socketserver's shutdown() waits for ever for a serve_forever() that nobody called
-    more = [] if is_thread else [n for n in THEN if n != first and _takes_nothing(getattr(hub, n, None))]
-    return [getattr(hub, name) for name in (first, *more)]
+    more = [method for name, method in _methods(hub, THEN) if name != first and _takes_nothing(method)]
+    return [usable[first], *more]
+
+
+def _verbs_of_thread(thread: Any, is_async: bool) -> List[Callable[[], Any]]:
+    usable = [method for _, method in _methods(thread, FIRST) if _takes_nothing(method)]
+    awaited = [method for method in usable if _is_coroutine(method)]
+    if awaited:
+        return (awaited if is_async else usable)[:1]
+    return [method for _, method in _methods(thread, OF_THREADS) if _takes_nothing(method)][:1]
+
+
+def _methods(hub: Any, names: Iterable[str]) -> Iterable[Tuple[str, Any]]:
+    for name in names:
+        method = getattr(hub, name, None)
+        if method is not None:
+            yield name, method
+
+
+def _is_coroutine(function: Any) -> bool:
+    code = getattr(function, "__code__", None)  # as `inspect` says, but fast
+    return inspect.iscoroutinefunction(function) if code is None else bool(code.co_flags & inspect.CO_COROUTINE)
 
 
 def _is_generator(function: Any) -> bool:

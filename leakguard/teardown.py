@@ -112,8 +112,12 @@ class Teardown:
 
         It spares a look at all tasks, of which there may be thousands that have to do with others.
         """
-        known = [*getattr(self._stopper, "args", ()), getattr(self.stop, "__self__", None), *vars(self.test).values()]
-        return _compat.count_of_hub(self) > sum(one is self.hub for one in known)
+        count = _compat.count_of_hub(self)
+        count -= sum(one is self.hub for one in getattr(self._stopper, "args", ()))
+        if count > 0:
+            known = (getattr(self.stop, "__self__", None), *vars(self.test).values())
+            count -= sum(one is self.hub for one in known)
+        return count > 0
 
     def left(self) -> List[Any]:
         """Return what the hub still runs: threads, then tasks."""
@@ -271,7 +275,8 @@ async def _run_alone(teardown: Teardown) -> None:
         if rest is not None:
             task = teardown.task = _compat.start_task(rest.run(), asyncio)
             leftover.append(task)
-        await _cancel(leftover)
+        if leftover:
+            await _cancel(leftover)
     teardown.look_for_blocks()
     if is_broken_off:
         raise asyncio.CancelledError
