@@ -77,10 +77,11 @@ class Proposal(NamedTuple):
 # -- which tests ---------------------------------------------------------------------------------
 
 
-def propose(tests: Sequence[Test]) -> List[Proposal]:
+def propose(tests: Sequence[Test], unmarkable: FrozenSet[str] = frozenset()) -> List[Proposal]:
     """Propose the first test, the slowest, the one with the highest load, then a cover of all creating lines.
 
-    What these three and the present key tests reach need not be covered again.
+    What these three and the present key tests reach need not be covered again, unless no decorator can be added to
+    the test: the ids in `unmarkable`. Such a test covers only lines that no other reaches.
     """
     if not tests:
         return []
@@ -92,11 +93,13 @@ def propose(tests: Sequence[Test]) -> List[Proposal]:
     if heaviest.load:
         reason = f"highest load, threads and tasks at once: {heaviest.load}"
         roles.setdefault(heaviest.id, []).append(Role("highest load", reason))
-    reached = _lines_of(test for test in tests if test.is_key or test.id in roles)
-    for test in cover(tests, reached):
-        new = sorted(test.lines - reached)
-        reached |= test.lines
-        roles.setdefault(test.id, []).append(Role(_kinds(new), f"creates {_shown(new)}"))
+    markable = [test for test in tests if test.is_key or test.id not in unmarkable]
+    reached = _lines_of(test for test in markable if test.is_key or test.id in roles)
+    for candidates in (markable, tests):
+        for test in cover(candidates, reached):
+            new = sorted(test.lines - reached)
+            reached |= test.lines
+            roles.setdefault(test.id, []).append(Role(_kinds(new), f"creates {_shown(new)}"))
     return [Proposal(test, roles[test.id]) for test in tests if test.id in roles]
 
 
@@ -142,7 +145,7 @@ def advice(
     `seconds` is what the run took; `sources` has the files by the paths of the definitions; `fixture_lines` were
     reached in the course of no test.
     """
-    proposals = propose(tests)
+    proposals = propose(tests, unmarkable(tests, sources))
     if not proposals:
         return "No test ran, so there are no key tests to propose\n"
     marks, problems = _marks(proposals)
@@ -200,6 +203,29 @@ def _marks(proposals: Iterable[Proposal]) -> Tuple[Dict[str, Dict[Definition, st
 
 
 # -- the patch -----------------------------------------------------------------------------------
+
+
+def unmarkable(tests: Sequence[Test], sources: Mapping[str, bytes]) -> FrozenSet[str]:
+    """Return the ids of the tests that a patch of these files cannot mark."""
+    trees: Dict[str, Optional[ast.Module]] = {}
+    found = set()
+    for test in tests:
+        definition = test.definition
+        if test.is_key:
+            continue
+        if not definition.problem and definition.path not in trees:
+            trees[definition.path] = _parsed(sources[definition.path])
+        tree = trees.get(definition.path)
+        if definition.problem or tree is None or _line_of_definition(tree, definition) is None:
+            found.add(test.id)
+    return frozenset(found)
+
+
+def _parsed(source: bytes) -> Optional[ast.Module]:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
 
 
 def patch(path: str, source: bytes, marks: Mapping[Definition, str]) -> Tuple[str, List[Tuple[Definition, str]]]:

@@ -273,8 +273,9 @@ async def _run_alone(teardown: Teardown) -> None:
         elif rest is not None:
             is_broken_off = teardown.is_given_up = True
         if rest is not None:
-            task = teardown.task = _compat.start_task(rest.run(), asyncio)
-            leftover.append(task)
+            teardown.task = _compat.start_task(rest.run(), asyncio)
+            await asyncio.sleep(0)  # up to 3.11 it begins now; cancelled before that it would never see it
+            leftover.append(teardown.task)
         if leftover:
             await _cancel(leftover)
     teardown.look_for_blocks()

@@ -70,6 +70,21 @@ class ChoiceTests(unittest.TestCase):
         tests = [a_test("test_a"), a_test("test_b", line), a_test("test_c", line, is_key=True)]
         self.assertEqual(proposed(*tests), [("test_a", "first, slowest")])
 
+    def test_a_test_that_cannot_be_marked_covers_what_no_other_reaches(self):
+        """No decorator can be added to it, so what it reaches is not reached by a key test: another one is proposed."""
+        tests = [
+            a_test("test_made", "thread hub.py:1 in f", "task hub.py:2 in g", "process hub.py:3 in h"),
+            a_test("test_thread", "thread hub.py:1 in f"),
+            a_test("test_slow", "task hub.py:2 in g", seconds=9.0),
+        ]
+        source = b"class HubTests:\n    def test_thread(self): pass\n    def test_slow(self): pass\n"
+        unmarkable = advise.unmarkable(tests, {"test_hub.py": source})
+        self.assertEqual(unmarkable, {tests[0].id})
+        self.assertEqual(
+            [(one.test.definition.method, one.category) for one in advise.propose(tests, unmarkable)],
+            [("test_made", "first, processes"), ("test_thread", "threads"), ("test_slow", "slowest")],
+        )
+
     def test_a_test_that_ran_twice(self):
         """A test that a suite has twice is proposed once."""
         self.assertEqual(proposed(a_test("test_a"), a_test("test_a")), [("test_a", "first, slowest")])

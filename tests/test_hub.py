@@ -162,6 +162,26 @@ class VerbTests(unittest.TestCase):
             head(outcome), ["TypeError: hub 'object': its stop must be awaited: use LeakGuardAsyncTestCase"]
         )
 
+    def test_a_close_that_is_a_generator(self):
+        """A call of it does nothing, so it stops nothing: a TypeError where it is added."""
+
+        def close(hub):
+            yield
+
+        async def close_async(hub):
+            yield
+
+        for function in (close, close_async):
+            made = type("Hub", (), {"close": function})()
+            with self.subTest(function.__name__), self.assertRaises(TypeError) as caught:
+                LeakGuardTestCase().addHub(made)
+            said = f"addHub cannot stop a Hub: Hub.{function.__name__}() is a generator, and a call of it does nothing; pass stop="
+            self.assertEqual(str(caught.exception), said)
+            with self.assertRaises(TypeError) as caught:
+                LeakGuardTestCase().addHub(object(), stop=made.close)
+            said = "addHub's stop must be a function, sync or async (got a generator function)"
+            self.assertEqual(str(caught.exception), said)
+
     def test_bad_arguments(self):
         """Each says what was wanted and what came."""
         wanted = "addHub's timeout must be a number of seconds > 0 (got {})"
@@ -352,6 +372,58 @@ class KindTests(unittest.TestCase):
 
         self.assertEqual(head(run_inner_async(leaves)), [])
         self.assertEqual(left, ["sync", "async"])
+
+    def test_a_context_manager_that_was_not_entered(self):
+        """It is the test's error, where that can be known; nothing of it is run."""
+        run = []
+
+        @contextlib.contextmanager
+        def chat():
+            run.append("chat")
+            yield
+
+        @contextlib.asynccontextmanager
+        async def chat_async():
+            run.append("chat_async")
+            yield
+
+        managers = [chat] if sys.version_info[:2] == (3, 11) else [chat, chat_async]
+        for manager in managers:
+            outcome = run_inner_async(lambda test: test.addHub(manager()) and None)
+            name = f"{type(self).__qualname__}.{self._testMethodName}.<locals>.{manager.__name__}"
+            self.assertEqual(head(outcome), [f"TypeError: {name}() was given to addHub, and never entered"])
+        self.assertEqual(run, [])
+
+    def test_a_context_manager_that_the_test_has_left(self):
+        """It is torn down by the test already, which is fine."""
+
+        @contextlib.contextmanager
+        def chat():
+            yield
+
+        def leaves(test):
+            with test.addHub(chat()):
+                pass
+
+        outcome = run_inner(leaves)
+        self.assertEqual((head(outcome), warnings_of(outcome)), ([], []))
+
+    def test_what_an_executor_has_not_run(self):
+        """How many calls were never begun is said."""
+        release = threading.Event()
+
+        def leaves(test):
+            test.addCleanup(release.set)
+            executor = test.addHub(concurrent.futures.ThreadPoolExecutor(1))
+            begun = threading.Event()
+            executor.submit(lambda: (begun.set(), release.wait(JOIN_SECONDS)))
+            for _ in range(3):
+                executor.submit(int)
+            begun.wait(JOIN_SECONDS)
+            test.addCleanup(release.set)
+
+        outcome = run_inner(leaves)
+        self.assertEqual((head(outcome), warnings_of(outcome)), ([], ["3 calls not run"]))
 
     def test_socketserver_that_serves_and_one_that_never_did(self):
         """``shutdown()`` would wait for ever for a ``serve_forever()`` that nobody called."""
@@ -738,6 +810,172 @@ class PhaseTests(unittest.TestCase):
         self.assertEqual(head(run_inner_async(leaves)), [])
         self.assertEqual(order, ["client", "client closed", "server", "server closed"])
 
+    def test_hubs_of_several_classes_by_turns_are_torn_down_together(self):
+        """A hub waits for those between it and the next of its class only: servers for their clients, all at once."""
+        order = []
+
+        def make(kind):
+            async def close(self):
+                order.append(f"{kind.lower()} {self.number}")
+                await asyncio.sleep(0)
+                order.append(kind.lower())
+
+            return type(kind, (), {"close": close})
+
+        server, client = make("Server"), make("Client")
+
+        async def leaves(test):
+            for number in range(50):
+                for kind in (server, client):
+                    hub = test.addHub(kind())
+                    hub.number = number
+
+        self.assertEqual(head(run_inner_async(leaves)), [])
+        expected = []
+        for kind in ("client", "server"):
+            expected += [f"{kind} {number}" for number in range(49, -1, -1)] + 50 * [kind]
+        self.assertEqual(order, expected)
+
+    def test_hubs_of_several_classes_that_hang_cost_one_timeout_a_class(self):
+        """A hundred of two classes by turns: two waits."""
+
+        async def leaves(test):
+            kinds = [type(name, (HangingHub,), {}) for name in ("A", "B")]
+            for number in range(100):
+                test.addHub(kinds[number % 2](), timeout=SHORT)
+
+        with mock.patch.object(teardown, "_wait", side_effect=teardown._wait) as waits:
+            outcome = run_inner_async(leaves)
+        self.assertEqual((outcome.counts(), len(waits.mock_calls)), ((100, 0), 2))
+
+    def test_a_stop_that_runs_in_the_task_of_the_cleanup_may_time_out_by_itself(self):
+        """A timeout of its own is its own affair, though it cancels the same task."""
+        timed_out = []
+
+        class Hub:
+            async def close(self):
+                try:
+                    await asyncio.wait_for(asyncio.Event().wait(), 0.01)
+                except asyncio.TimeoutError:
+                    timed_out.append("wait_for")
+                if sys.version_info >= (3, 11):
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(0.01):
+                            await asyncio.Event().wait()
+                    timed_out.append("timeout")
+
+        async def leaves(test):
+            test.addHub(Hub())
+
+        outcome = run_inner_async(leaves, leaves)
+        self.assertEqual((head(outcome), warnings_of(outcome)), ([], []))
+        self.assertEqual(timed_out, (["wait_for", "timeout"] if sys.version_info >= (3, 11) else ["wait_for"]) * 2)
+
+    def test_a_stop_that_swallows_cancellations(self):
+        """It is left to the leak check, and the run goes on."""
+
+        class Hub:
+            async def close(self):
+                while True:
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.get_running_loop().create_future()
+
+        async def leaves(test):
+            test.addHub(Hub(), timeout=SHORT)
+
+        async def is_clean(test):
+            pass
+
+        outcome = run_inner_async(leaves, is_clean)
+        self.assertEqual({test.id() for test, _ in outcome.failures}, {"inner.Inner.test_0"})
+        self.assertRegex(head(outcome)[0], r"HubError: hub 'Hub' did not stop within 0.2 s: it is at .*test_hub.py:\d+ in .*Hub.close")
+        (leak,) = outcome.leaks
+        self.assertRegex(leak.place, r"tests/test_hub.py:\d+ in .*Hub.close")
+
+    def test_a_stop_whose_task_is_cancelled_from_outside(self):
+        """As Ctrl-C does from 3.11: it is broken off at once, and what it was doing is cancelled."""
+        seen = []
+
+        class Hub:
+            async def close(self):
+                here = asyncio.current_task()
+                asyncio.get_running_loop().call_soon(here.cancel)
+                try:
+                    await asyncio.get_running_loop().create_future()
+                except asyncio.CancelledError:
+                    seen.append("cancelled")
+                    raise
+
+        async def leaves(test):
+            test.addHub(Hub())
+
+        outcome = run_inner_async(leaves, leaves)
+        self.assertEqual(seen, ["cancelled"] * 2)
+        self.assertEqual(head(outcome), ["asyncio.exceptions.CancelledError"] * 2)
+
+    def test_a_task_inside_a_method_of_a_hub_that_the_test_has_as_an_attribute(self):
+        """It is found, whoever else has a reference to the hub; a stop that asks it to end is enough."""
+
+        class Hub:
+            def __init__(self):
+                self.closing = asyncio.Event()
+
+            async def serve(self):
+                await self.closing.wait()
+                for _ in range(50):
+                    await asyncio.sleep(0)
+                ended.append("served")
+
+            def close(self):
+                self.closing.set()
+
+        ended = []
+
+        async def leaves(test):
+            test.addCleanup(ended.append, "earlier cleanup")
+            test.hub = test.addHub(Hub())
+            test.task = asyncio.ensure_future(test.hub.serve())
+            await asyncio.sleep(0)
+
+        self.assertEqual((head(run_inner_async(leaves)), ended), ([], ["served", "earlier cleanup"]))
+
+    def test_a_hub_that_nobody_else_has_costs_no_look_at_the_tasks(self):
+        """A task that is inside a method of it would have a reference to it."""
+
+        class Hub:
+            async def close(self):
+                await asyncio.sleep(0)
+
+        class Other(Hub):
+            pass
+
+        async def leaves(test):
+            test.addCleanup(asyncio.ensure_future(asyncio.Event().wait()).cancel)
+            for kind in (Hub, Other, Other):
+                test.addHub(kind())
+            test.hub = test.addHub(Hub())
+            await asyncio.sleep(0)
+
+        with mock.patch.object(hub, "frames_of_task", side_effect=hub.frames_of_task) as looks:
+            outcome = run_inner_async(leaves)
+        self.assertEqual((head(outcome), looks.mock_calls), ([], []))
+
+    @unittest.skipUnless(hasattr(alarm.signal, "setitimer"), "a blocking call can be ended by an alarm only")
+    def test_a_stop_that_swallows_the_alarm(self):
+        """That the run stands still for it, and where, is said."""
+
+        def stop():
+            ring = alarm.signal.getsignal(alarm.signal.SIGALRM)
+            for _ in range(alarm.IN_VAIN + 1):
+                with contextlib.suppress(alarm.Overdue):
+                    ring(alarm.signal.SIGALRM, sys._getframe())
+
+        outcome = run_inner(lambda test: test.addHub(object(), stop=stop) and None)
+        ((level, text),) = [entry for entry in outcome.logged if "swallows" in entry[1]]
+        self.assertEqual(level, "ERROR")
+        said = r"leakguard: teardown of hub 'object' swallows what is to end it, and the run waits for it: it is at .*test_hub.py:\d+ in "
+        self.assertRegex(text, said)
+
     def test_hubs_in_threads_are_torn_down_together(self):
         """In threads of ours, as each may block."""
         barrier = threading.Barrier(3)
@@ -790,6 +1028,40 @@ class ForcedTests(unittest.TestCase):
                 )
             ],
         )
+
+    def test_clients_in_a_dict(self):
+        """They are named by their keys, or by the values' addresses where the keys say nothing."""
+
+        class Nameless:
+            pass
+
+        class Remote:
+            remote_address = ("127.0.0.1", 80)
+
+        for clients, names in (
+            ({7: Nameless(), "ann": Nameless()}, ["7", "ann"]),
+            ({("::1", 80): Nameless()}, ["::1:80"]),
+            ({Nameless(): Remote()}, ["127.0.0.1:80"]),
+            ({Remote(): Nameless()}, ["127.0.0.1:80"]),
+            ({Nameless(): Nameless()}, ["Nameless"]),
+        ):
+            with self.subTest(names):
+                made = Recorder("close", clients=clients).hub
+                self.assertEqual([hub.client_name(client) for client in hub.clients_of(made)], names)
+
+    def test_queues_in_slots_and_deques(self):
+        """Attributes in slots count, queues in a deque, and a deque that is called an outbox; one of history does not."""
+
+        class Hub:
+            __slots__ = ("queues", "_outbox", "history", "unset")
+
+            def __init__(self):
+                self.queues = collections.deque([queue.Queue(), queue.Queue()])
+                self.queues[0].put("x")
+                self._outbox = collections.deque("yz")
+                self.history = collections.deque("abc")
+
+        self.assertEqual(hub.undelivered(Hub()), 3)
 
     def test_the_queues_of_its_loop_are_not_its_own(self):
         """An event loop is an attribute of many a hub, and what waits in it is everybody's."""
