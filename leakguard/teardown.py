@@ -164,9 +164,13 @@ class Group:
         self.teardowns = [first]
 
     def add(self, teardown: Teardown) -> None:
-        """Add one more hub; one that is there already, with the same stop, is torn down once."""
-        if (id(teardown.hub), teardown.stop) not in [(id(other.hub), other.stop) for other in self.teardowns]:
-            self.teardowns.append(teardown)
+        """Add one more hub; the same once more, with the same stop and no other class between, is torn down once."""
+        for other in reversed(self.teardowns):
+            if type(other.hub) is not type(teardown.hub):
+                break
+            if other.hub is teardown.hub and other.stop == teardown.stop:
+                return
+        self.teardowns.append(teardown)
 
     def _waves(self) -> List[List[Teardown]]:
         teardowns, self.teardowns = self.teardowns, self.teardowns[:1]  # the test's context may keep these for ever
