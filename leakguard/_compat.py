@@ -657,6 +657,41 @@ def helper_descriptors() -> "set[int]":
     return {number for number in numbers if number is not None}
 
 
+def helper_folder() -> Optional[str]:
+    """The folder that multiprocessing keeps for its sockets until the process ends, if it has made it (3.9 to 3.15)."""
+    process = getattr(sys.modules.get("multiprocessing.process"), "_current_process", None)
+    folder = getattr(process, "_config", {}).get("tempdir")
+    return os.fsdecode(folder) if folder else None
+
+
+# -- temporary files -----------------------------------------------------------------------------
+
+
+def temporary_points() -> Iterator[Tuple[Any, str]]:
+    """Yield (module, name) of the functions by which all of ``tempfile`` gets its random names (3.9 to 3.15).
+
+    ``_mkstemp_inner``, ``mkdtemp`` and ``mktemp`` look it up when they are called, so that it does not matter who has
+    imported them before; a ``TemporaryFile`` without a name does not ask for one.
+    """
+    import tempfile
+
+    yield tempfile, "_get_candidate_names"
+
+
+def temporary_name_of(frame: Any) -> Optional[Tuple[str, str, str]]:
+    """(folder, prefix, suffix) of what a function of ``tempfile`` is about to make; its variables have them (3.9 to 3.15)."""
+    names = frame.f_locals
+    prefix, suffix = names.get("pre", names.get("prefix")), names.get("suf", names.get("suffix"))
+    if names.get("dir") is None or prefix is None or suffix is None:
+        return None
+    return os.fsdecode(names["dir"]), os.fsdecode(prefix), os.fsdecode(suffix)
+
+
+def temporary_folder() -> str:
+    """The folder that ``tempfile`` has chosen."""
+    return str(getattr(sys.modules.get("tempfile"), "tempdir", None) or "")
+
+
 _DESCRIPTORS = next((path for path in ("/proc/self/fd", "/dev/fd") if os.path.isdir(path)), None)
 
 

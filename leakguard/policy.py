@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 
 from leakguard import ignore
 
-KINDS = ("process", "thread", "task", "timer", "file", "exception", "environ")
+KINDS = ("process", "thread", "task", "timer", "file", "exception", "tempfile", "environ")
 """Every kind that this version knows, in the order in which they are looked at."""
 
 DEFAULT_KINDS = ("thread", "task", "process")

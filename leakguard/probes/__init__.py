@@ -11,6 +11,7 @@ from leakguard.probes.files import FileProbe
 from leakguard.probes.processes import ProcessProbe
 from leakguard.probes.protocol import Probe
 from leakguard.probes.tasks import TaskProbe
+from leakguard.probes.tempfiles import TempfileProbe
 from leakguard.probes.threads import ThreadProbe
 from leakguard.probes.timers import TimerProbe
 
@@ -21,5 +22,6 @@ ALL: Tuple[Probe, ...] = (
     TimerProbe(),
     FileProbe(),
     ExceptionProbe(),
+    TempfileProbe(),
     EnvironProbe(),
 )
