@@ -6,6 +6,7 @@ Each docstring names the versions. Nothing else in the package may touch a priva
 from __future__ import annotations
 
 import _thread
+import itertools
 import os
 import signal
 import sys
@@ -108,6 +109,52 @@ def at_threading_exit(function: Callable[[], None]) -> None:
         threading._register_atexit(function)  # type: ignore[attr-defined]
     except RuntimeError:
         pass
+
+
+_TASKS = "/proc/self/task"
+
+HAS_SYSTEM_THREADS = os.path.isdir(_TASKS)
+"""Whether the system lists the threads of a process, those that Python does not know among them: Linux does."""
+
+
+def system_threads() -> List[int]:
+    """The system's ids of all threads of the process but the main one."""
+    main = os.getpid()
+    return [number for number in map(int, os.listdir(_TASKS)) if number != main] if HAS_SYSTEM_THREADS else []
+
+
+def system_thread_start(number: int) -> str:
+    """When a thread was started, in ticks since the system was; "" if it has ended: dead ones are still listed."""
+    try:
+        with open(f"{_TASKS}/{number}/stat", "rb", buffering=0) as file:
+            fields = file.read(4096).rpartition(b") ")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
+
+
+def system_thread_name(number: int) -> str:
+    """The name of a thread as the system has it: that of the process, unless it was given one; "" if it has ended."""
+    try:
+        with open(f"{_TASKS}/{number}/comm", "rb", buffering=0) as file:
+            return file.read(4096).decode("utf-8", "backslashreplace").rstrip("\n")
+    except OSError:
+        return ""
+
+
+def raw_native_ids() -> List[int]:
+    """The system's ids of threads that run Python code and that `threading` does not list.
+
+    Python keeps no such id of a raw thread. Linux encodes it in the number of the thread's CPU clock:
+    ``time.pthread_getcpuclockid`` (3.9 to 3.15, glibc and musl). That must not be asked of a thread that has ended, so all of it
+    is one call in C, in which no other thread gets its turn: a thread that is in the table of frames is alive.
+    """
+    ask = getattr(time, "pthread_getcpuclockid", None)
+    if ask is None or sys._current_frames().keys() <= live_threads.keys():
+        return []
+    table = itertools.islice(iter(sys._current_frames, None), 1)
+    clocks = list(map(ask, itertools.chain.from_iterable(table)))
+    return [~(clock >> 3) for clock in clocks]
 
 
 # -- concurrent.futures --------------------------------------------------------------------------

@@ -17,6 +17,8 @@ class Probe:
     """
 
     kind = ""
+    choice = ""
+    """The word that `leak_kinds` asks for it by, where that is not its kind."""
     ends = True
     """Whether its things may end while they are waited for."""
 
