@@ -2,6 +2,7 @@
 
 import locale
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -28,7 +29,7 @@ class EnvironTests(unittest.TestCase):
 
     def state(self):
         """All that is looked at but for the modules: a check may import some of its own."""
-        return [read() for read, changes in environ._STATE if read is not environ._modules]
+        return [copy(read()) for read, copy, changes in environ._STATE if read is not environ._modules]
 
     def left(self, change):
         """(name, state) of what a test leaves changed; nothing may be left after it, and the next test passes."""
@@ -78,7 +79,7 @@ class EnvironTests(unittest.TestCase):
         self.addCleanup(sys.modules.pop, "brand_new", None)
         import colorsys
 
-        self.assertEqual(self.left(change), [("sys.path", "changed"), ("sys.modules['colorsys']", "replaced")])
+        self.assertEqual(self.left(change), [("sys.path", "added 'somewhere'"), ("sys.modules['colorsys']", "replaced")])
         self.assertIs(sys.modules["colorsys"], colorsys)
 
     def test_signal_handler(self):
@@ -93,7 +94,23 @@ class EnvironTests(unittest.TestCase):
         """The filters of warnings."""
         with warnings.catch_warnings():
             change = lambda: warnings.simplefilter("ignore", BytesWarning)  # noqa: E731
-            self.assertEqual(self.left(change), [("warnings.filters", "changed")])
+            self.assertEqual(self.left(change), [("warnings.filters", "added 'ignore::BytesWarning'")])
+
+    def test_what_of_a_list(self):
+        """What was added to a list of the process's and what was removed from it is named, and the rest counted."""
+        show = environ._show_filter
+        module = ("error", re.compile("old", re.I), DeprecationWarning, re.compile("pkg"), 3)
+        for before, now, expected in (
+            ("ab", "xab", "added 'x'"),
+            ("ab", "abxyz", "added 'x' and 2 more"),
+            ("aab", "ab", "removed 'a'"),
+            ("ab", "xa", "added 'x', removed 'b'"),
+            ("ab", "ba", "reordered"),
+        ):
+            with self.subTest(now):
+                self.assertEqual(environ._difference(list(before), list(now), str), expected)
+        self.assertEqual(show(module), "error:old:DeprecationWarning:pkg:3")
+        self.assertEqual(show(("default", None, Warning, None, 0)), "default::Warning")
 
     def test_locale(self):
         """The locale."""
