@@ -240,6 +240,13 @@ def debug_stack(thing: Any) -> List[Tuple[str, int, str]]:
     return entries(getattr(thing, "_source_traceback", None))
 
 
+def drop_entries(thing: Any, filename: str) -> None:
+    """Take the frames of a file out of what a loop in debug mode keeps of a timer's creation: asyncio counts them."""
+    summary = getattr(thing, "_source_traceback", None)
+    if summary:
+        summary[:] = [frame for frame in summary if frame.filename != filename]
+
+
 def entries(summary: Any) -> List[Tuple[str, int, str]]:
     """The (filename, line, function) entries of a stack summary, innermost first."""
     return [(f.filename, f.lineno, f.name) for f in reversed(summary or ())]
@@ -251,6 +258,18 @@ _show_warning = getattr(warnings, "_showwarnmsg_impl", None)
 def warning_points() -> Tuple[Tuple[Any, str], Tuple[Any, str]]:
     """Where Python is told of a coroutine that was never awaited, and of a warning to show (3.9 to 3.15)."""
     return (warnings, "_warn_unawaited_coroutine"), (warnings, "_showwarnmsg")
+
+
+def asyncio_log_is_recorded() -> bool:
+    """Whether somebody records what asyncio logs: ``assertLogs`` does (3.9 to 3.15), or a mock of asyncio's logger."""
+    logger = getattr(sys.modules.get("asyncio.base_events"), "logger", None)
+    if type(logger).__module__ != "logging":
+        return logger is not None
+    while logger is not None:
+        if any(type(handler).__name__ == "_CapturingHandler" for handler in logger.handlers):
+            return True
+        logger = logger.parent if logger.propagate else None
+    return False
 
 
 def warnings_are_recorded() -> bool:

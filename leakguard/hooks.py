@@ -226,6 +226,8 @@ def _schedules(original: Any, loop: Any) -> Any:
         made = original(loop(), *args, **kwargs)
         number: Any = kwargs.get("sig", args[0] if args else None)
         handle = made if made is not None else _compat.loop_signal_handlers(loop()).get(number)
+        if handle is not None:
+            _compat.drop_entries(handle, __file__)
         if hooks.active and handle is not None:
             note_timer(handle, sys._getframe(1))
         return made

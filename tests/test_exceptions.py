@@ -181,7 +181,21 @@ class LoopTests(unittest.TestCase):
             for _ in range(3):
                 await asyncio.sleep(0)
 
-        self.assertEqual(run_inner_async(awaits, handles, leak_kinds="all").leaks, [])
+        async def records(test):
+            for logs in (test.assertLogs("asyncio", "ERROR"), test.assertLogs(level="ERROR")):
+                with logs:
+                    asyncio.ensure_future(self.fails())
+                    for _ in range(3):
+                        await asyncio.sleep(0)
+                    gc.collect()
+
+        async def mocks(test):
+            with mock.patch("asyncio.base_events.logger") as logger:
+                asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+                await asyncio.sleep(0)
+            test.assertTrue(logger.error.called)
+
+        self.assertEqual(run_inner_async(awaits, handles, records, mocks, leak_kinds="all").counts(), (0, 0))
         self.assertEqual(seen, ["Task exception was never retrieved"])
 
     def test_leaked_task_that_fails_when_it_is_cancelled(self):
