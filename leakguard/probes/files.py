@@ -165,12 +165,31 @@ def _describe(number: int) -> _Described:
     if stat.S_ISSOCK(mode):
         name, state = _describe_socket(number)
         return _Described(name, state, _CLOSE)
-    if "eventpoll" in target:
-        return _Described("epoll", "open", _CLOSE)
+    if target.startswith("anon_inode:"):  # inotify, [eventfd], [timerfd] ...
+        what = target[len("anon_inode:") :].strip("[]")
+        return _Described("epoll" if what == "eventpoll" else printable(what), "open", _CLOSE)
     access = _MODES.get(_compat.descriptor_flags(number) & 3, "open")
     if stat.S_ISFIFO(mode):
         return _Described("pipe", "read end" if access == "r" else "write end", _CLOSE)
-    return _Described(printable(origin.show_path(target) or "?"), f"open, mode {access}", _CLOSE)
+    name, is_deleted = _name_of(target)
+    return _Described(name, f"open, mode {access}" + ", deleted" * is_deleted, _CLOSE)
+
+
+_DELETED = " (deleted)"
+
+
+def _name_of(target: str) -> Tuple[str, bool]:
+    """A path as it is shown, without what `tempfile` and the system choose anew in each run; whether it is gone."""
+    import re
+
+    is_deleted = target.endswith(_DELETED)
+    path = target[: -len(_DELETED)] if is_deleted else target
+    if path.startswith("/memfd:"):
+        return printable(path[1:]), False
+    path = re.sub(r"(?<=/)tmp[a-z0-9_]{8}(?=[/.]|$)", "tmp*", origin.show_path(path))
+    if is_deleted:
+        path = re.sub(r"(?<=/)#[0-9]+$", "#*", path)
+    return printable(path or "?"), is_deleted
 
 
 def _loop_of(number: int) -> Any:
