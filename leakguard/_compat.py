@@ -263,7 +263,7 @@ def warning_points() -> Tuple[Tuple[Any, str], Tuple[Any, str]]:
 def asyncio_log_is_recorded() -> bool:
     """Whether somebody records what asyncio logs: ``assertLogs`` does (3.9 to 3.15), or a mock of asyncio's logger."""
     logger = getattr(sys.modules.get("asyncio.base_events"), "logger", None)
-    if type(logger).__module__ != "logging":
+    if type(logger).__module__ != "logging" or "error" in vars(logger):
         return logger is not None
     while logger is not None:
         if any(type(handler).__name__ == "_CapturingHandler" for handler in logger.handlers):

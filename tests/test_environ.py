@@ -12,7 +12,7 @@ import warnings
 from unittest import mock
 
 from leakguard.probes import environ
-from tests.guarded import run_inner
+from tests.guarded import inner_class, listening, run_inner
 
 
 def kept(read, restore):
@@ -131,6 +131,22 @@ class EnvironTests(unittest.TestCase):
         self.assertEqual(self.left(lambda: os.umask(0o027)), [("umask", "changed from 022 to 027")])
         with mock.patch.object(environ._compat, "_thread", types.SimpleNamespace(_count=lambda: 1)):
             self.assertIsNone(environ._compat.current_umask())
+
+    def test_what_the_runner_changes(self):
+        """What a runner changes between two tests is nobody's, nor is pytest's own variable while a class is at work."""
+
+        class Result(unittest.TestResult):
+            def stopTest(self, test):
+                os.environ["LG_COUNT"] = str(self.testsRun % 3)
+
+        def writes(cls):
+            os.environ["PYTEST_CURRENT_TEST"] = "x"
+
+        cls = inner_class(*[lambda test: None] * 3, leak_kinds="all", tearDownClass=classmethod(writes))
+        with mock.patch.dict(os.environ, PYTEST_CURRENT_TEST="y", LG_COUNT="0"), listening() as outcome:
+            result = Result()
+            unittest.TestSuite(cls(f"test_{number}") for number in range(3)).run(result)
+        self.assertEqual((result.testsRun, result.failures, result.errors, outcome.leaks), (3, [], [], []))
 
     def test_clean(self):
         """What was put back is no change."""

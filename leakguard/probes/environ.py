@@ -29,6 +29,7 @@ class EnvironProbe(Probe):
     """
 
     kind = "environ"
+    carries_over = False
     ends = False
 
     def snapshot(self) -> Any:
@@ -89,11 +90,15 @@ class EnvironProbe(Probe):
 def _changed_variables(before: Dict[Any, Any], now: Dict[Any, Any]) -> List[Change]:
     found = []
     for key in sorted({*before, *now}, key=str):
-        if before.get(key) != now.get(key):
-            name = os.fsdecode(key)
+        name = os.fsdecode(key)
+        if before.get(key) != now.get(key) and name not in _RUNNERS_OWN:
             state = "added" if key not in before else "removed" if key not in now else "changed"
             found.append(Change(printable(f"os.environ[{name!r}]"), state, _restorer(name, before.get(key))))
     return found
+
+
+_RUNNERS_OWN = frozenset({"PYTEST_CURRENT_TEST"})
+"""Variables that a runner changes while a class or module is at work."""
 
 
 def _restorer(name: str, value: Any) -> Callable[[], None]:

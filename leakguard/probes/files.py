@@ -50,6 +50,7 @@ class FileProbe(Probe):
     """
 
     kind = "file"
+    carries_over = False
 
     def __init__(self) -> None:
         self._reported: Dict[int, _Inode] = {}

@@ -31,6 +31,7 @@ class NativeProbe(Probe):
 
     kind = "thread"
     choice = "native"
+    carries_over = False
 
     def __init__(self) -> None:
         self._reported: Set[_Key] = set()
