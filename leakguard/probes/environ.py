@@ -135,12 +135,22 @@ def _difference(before: List[Any], now: List[Any], show: Callable[[Any], str]) -
     """What was added to a list and what was removed from it: the first of each, and how many more."""
     words = []
     for word, more, less in (("added", now, before), ("removed", before, now)):
-        left = list(less)
-        found = [show(one) for one in more if one not in left or left.remove(one)]  # type: ignore[func-returns-value]
+        found = _without(more, less)
         if found:
             others = f" and {len(found) - 1} more" if len(found) > 1 else ""
-            words.append(f"{word} {found[0]!r}{others}")
+            words.append(f"{word} {show(found[0])!r}{others}")
     return ", ".join(words) or "reordered"
+
+
+def _without(more: List[Any], less: List[Any]) -> List[Any]:
+    """What is in one list and not, or not as often, in another one."""
+    left, found = list(less), []
+    for one in more:
+        if one in left:
+            left.remove(one)
+        else:
+            found.append(one)
+    return found
 
 
 def _modules() -> Dict[str, Any]:

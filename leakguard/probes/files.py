@@ -17,7 +17,7 @@ _Inode = Tuple[int, int]
 
 
 class Descriptor:
-    """One open file descriptor: its number, and the device and inode that it stood for when it was seen."""
+    """One open file descriptor: its number, and the inode and device that it stood for when it was seen."""
 
     __slots__ = ("number", "inode", "_holder")
 
@@ -125,7 +125,7 @@ class FileProbe(Probe):
             status = os.fstat(number)
         except (OSError, ValueError):
             return None
-        self.mark([Descriptor(number, (status.st_dev, status.st_ino))])
+        self.mark([Descriptor(number, (status.st_ino, status.st_dev))])
         return _describe(number).name
 
 
@@ -135,15 +135,14 @@ _MODES = {os.O_RDONLY: "r", os.O_WRONLY: "w", os.O_RDWR: "r+"}
 
 
 def _descriptors() -> Dict[int, _Inode]:
-    """Return number -> (device, inode) of every open descriptor."""
+    """Return number -> (inode, device) of every open descriptor: this is paid twice by each test, so it is cut short."""
     found = {}
     for number in _compat.descriptor_numbers():
         try:
-            status = os.fstat(number)
+            found[number] = os.fstat(number)[1:3]  # a third less than by their names
         except OSError:
-            continue  # the one that the list was read by, or closed in the meantime
-        found[number] = (status.st_dev, status.st_ino)
-    return found
+            pass  # the one that the list was read by, or closed in the meantime
+    return found  # type: ignore[return-value]
 
 
 def _spared() -> Set[int]:
