@@ -142,7 +142,7 @@ def _descriptors() -> Dict[int, _Inode]:
             found[number] = os.fstat(number)[1:3]  # a third less than by their names
         except OSError:
             pass  # the one that the list was read by, or closed in the meantime
-    return found  # type: ignore[return-value]
+    return found
 
 
 def _spared() -> Set[int]:
