@@ -961,12 +961,20 @@ def set_warning_filters(filters: List[Any]) -> None:
             pass
 
 
+def filter_point() -> Tuple[Any, str]:
+    """The function by which all functions of ``warnings`` add a filter (3.9 to 3.15)."""
+    return warnings, "_add_filter"
+
+
+_set_umask = getattr(os, "umask", None)
+
+
 def current_umask() -> Optional[int]:
     """The umask, which can be read only by setting it: None while another thread might make a file meanwhile."""
-    if _thread._count() > 0 or not hasattr(os, "umask"):
+    if _thread._count() > 0 or _set_umask is None:
         return None
-    mask = os.umask(0o077)
-    os.umask(mask)
+    mask: int = _set_umask(0o077)
+    _set_umask(mask)
     return mask
 
 

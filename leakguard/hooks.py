@@ -15,7 +15,7 @@ import threading
 import weakref
 from typing import Any, Callable, Iterable, List, Set, Tuple
 
-from leakguard import _compat, deaths, origin, temporary
+from leakguard import _compat, changes, deaths, origin, temporary
 from leakguard.origin import BIRTH, OWNER, Birth, birth_listeners, current_owner, note_coroutine, note_loop, note_timer
 from leakguard.origin import process_births, raw_births, raw_stack, tell
 
@@ -256,7 +256,7 @@ def _reference(popen: Any) -> Any:
         return None
 
 
-OPTIONAL = frozenset({"timer", "exception", "tempfile"})
+OPTIONAL = frozenset({"timer", "exception", "tempfile", "environ"})
 """Kinds that need hooks which the others do without."""
 
 
@@ -313,6 +313,7 @@ class Hooks:
                     self._wanted, self._installed_at, origin.notes_timers[0] = set(), -1, False
                     origin.deaths.clear()
                     temporary.made.clear()
+                    changes.births.clear()
 
     def _install_again(self) -> bool:
         """Put the hooks of the guard before in place, where all is as it was: a tenth of what `install` costs."""
@@ -337,6 +338,8 @@ class Hooks:
         places += [(module, "run_coroutine_threadsafe", _wrap_submit) for module in _compat.submit_modules()]
         if "exception" in self._wanted:
             places += deaths.places()
+        if "environ" in self._wanted:
+            places += changes.places()
         if "tempfile" in self._wanted:
             places += temporary.places()
         for hook in [hook for hook in self._buried if hook.is_in_place()]:

@@ -503,19 +503,19 @@ def is_imported(bed):
 ENVIRON = {"twin": is_put_back, "has_line": False}
 
 
-@plant("environ", r"os\.environ\['LG_PLANTED'\]", "added", PUT_BACK, **ENVIRON)
+@plant("environ", r"os\.environ\['LG_PLANTED'\]", "added", PUT_BACK, twin=is_put_back)
 def variable(bed):
-    os.environ["LG_PLANTED"] = "1"
+    os.environ["LG_PLANTED"] = "1"  # creates
 
 
-@plant("environ", r"os\.environ\['LG_THERE'\]", "changed", PUT_BACK, **ENVIRON)
+@plant("environ", r"os\.environ\['LG_THERE'\]", "changed", PUT_BACK, twin=is_put_back)
 def changed_variable(bed):
-    os.environ["LG_THERE"] = "2"
+    os.environ["LG_THERE"] = "2"  # creates
 
 
-@plant("environ", r"os\.environ\['LG_THERE'\]", "removed", PUT_BACK, **ENVIRON)
+@plant("environ", r"os\.environ\['LG_THERE'\]", "removed", PUT_BACK, twin=is_put_back)
 def removed_variable(bed):
-    del os.environ["LG_THERE"]
+    del os.environ["LG_THERE"]  # creates
 
 
 @plant("environ", "current folder", "changed", PUT_BACK, **ENVIRON)
@@ -533,14 +533,14 @@ def module(bed):
     sys.modules["colorsys"] = types.ModuleType("colorsys")
 
 
-@plant("environ", "handler of SIGTERM", "changed", PUT_BACK, **ENVIRON)
+@plant("environ", "handler of SIGTERM", "changed", PUT_BACK, twin=is_put_back)
 def handler(bed):
-    signal.signal(signal.SIGTERM, tick)
+    signal.signal(signal.SIGTERM, tick)  # creates
 
 
-@plant("environ", r"warnings\.filters", "added 'ignore::BytesWarning'", PUT_BACK, **ENVIRON)
+@plant("environ", r"warnings\.filters", "added 'ignore::BytesWarning'", PUT_BACK, twin=is_put_back)
 def warning_filter(bed):
-    warnings.simplefilter("ignore", BytesWarning)
+    warnings.simplefilter("ignore", BytesWarning)  # creates
 
 
 # -- native --------------------------------------------------------------------------------------

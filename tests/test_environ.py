@@ -12,7 +12,8 @@ import warnings
 from unittest import mock
 
 from leakguard.probes import environ
-from tests.guarded import inner_class, listening, run_inner
+from tests.guarded import inner_class, listening, place, run_inner
+from tests.planting import run_fresh
 
 
 def kept(read, restore):
@@ -131,6 +132,57 @@ class EnvironTests(unittest.TestCase):
         self.assertEqual(self.left(lambda: os.umask(0o027)), [("umask", "changed from 022 to 027")])
         with mock.patch.object(environ._compat, "_thread", types.SimpleNamespace(_count=lambda: 1)):
             self.assertIsNone(environ._compat.current_umask())
+
+    def test_lines(self):
+        """The line that made a change last is known, where a function of Python's makes it."""
+        self.addCleanup(os.umask, os.umask(0o022))
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+
+        def adds(test):
+            os.environ["LG_ADDED"] = "0"
+            os.environ["LG_ADDED"] = "1"  # changes
+
+        def removes(test):
+            os.environ.pop("LG_REMOVED")  # changes
+
+        def handles(test):
+            signal.signal(signal.SIGTERM, lambda *_: None)  # changes
+
+        def filters(test):
+            warnings.filterwarnings("ignore", "x")  # changes
+
+        def masks(test):
+            os.umask(0o027)  # changes
+
+        def appends(test):
+            sys.path.append("x")
+
+        with mock.patch.dict(os.environ, LG_REMOVED="1"), warnings.catch_warnings():
+            for function in (adds, removes, handles, filters, masks, appends):
+                with self.subTest(function.__name__):
+                    (leak,) = run_inner(function, leak_kinds="environ").leaks
+                    self.assertEqual(leak.origin, place(function, "changes") if function is not appends else None)
+                    fails = run_inner(function, leak_kinds="environ").leaks
+                    self.assertEqual([one.fingerprint for one in fails], [leak.fingerprint])
+
+    def test_one_line_many_changes(self):
+        """Each thing that one line changes is an entry of its own."""
+        with mock.patch.dict(os.environ):
+            change = lambda test: os.environ.update(LG_A="1", LG_B="1")  # noqa: E731
+            (message,) = run_inner(change, leak_kinds="environ").messages
+        self.assertEqual(re.findall(r'^  environ "(.*)" \(added\)$', message, re.M), [f"os.environ['LG_{x}']" for x in "AB"])
+
+    def test_functions_are_put_back(self):
+        """After the last guard every function that was hooked is Python's own."""
+        script = """
+            import locale, os, signal, warnings
+            from leakguard import LeakGuard, changes
+            before = [getattr(place, name) for place, name, _ in changes.places()]
+            with LeakGuard(kinds="environ"):
+                print(sum(getattr(place, name) in before for place, name, _ in changes.places()))
+            print([getattr(place, name) for place, name, _ in changes.places()] == before, changes.births)
+        """
+        self.assertEqual(run_fresh(script), "0\nTrue {}\n")
 
     def test_what_the_runner_changes(self):
         """What a runner changes between two tests is nobody's, nor is pytest's own variable while a class is at work."""

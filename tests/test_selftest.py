@@ -26,7 +26,7 @@ class SelftestTests(unittest.TestCase):
         self.assertTrue(passed, lines)
         self.assertEqual([line.split()[0] for line in lines], list(selftest.PLANTS))
         functions = ["_thread", None, "_task.<locals>.plant", "_process", "_timer.<locals>.plant", None]
-        functions += ["_exception.<locals>.planted_exception", "_tempfile", None]
+        functions += ["_exception.<locals>.planted_exception", "_tempfile", "_environ"]
         for line, function in zip(lines, functions):
             with self.subTest(line=line):
                 place = r".*selftest\.py:\d+ in " + re.escape(function) if function else "None"

@@ -8,7 +8,7 @@ import sys
 import warnings
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from leakguard import _compat, origin
+from leakguard import _compat, changes, origin
 from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, fingerprint
 
@@ -37,10 +37,10 @@ class EnvironProbe(Probe):
 
     def suspects(self, baseline: Any) -> Sequence[Any]:
         found: List[Change] = []
-        for before, (read, _, changes) in zip(baseline, _STATE):
+        for before, (read, _, changes_of) in zip(baseline, _STATE):
             now = read()
             if now != before:
-                found += changes(before, now)
+                found += changes_of(before, now)
         return found
 
     def owner(self, thing: Any) -> Any:
@@ -57,7 +57,8 @@ class EnvironProbe(Probe):
         return thing.name, ()
 
     def origin(self, thing: Any) -> Optional[str]:
-        return None
+        birth = changes.births.get(thing.name)
+        return origin.origin_of(birth.stack) if birth is not None else None
 
     def settle(self, suspects: Sequence[Any], timeout: float) -> None:
         _compat.pause(min(timeout, 0.002))
@@ -68,6 +69,7 @@ class EnvironProbe(Probe):
             name=thing.name,
             state=thing.state,
             owner="",
+            origin=self.origin(thing),
             hint="put it back in a cleanup, or change it with unittest.mock.patch",
             fingerprint=fingerprint(self.kind, thing.name, None, thing.state),
         )
@@ -81,6 +83,7 @@ class EnvironProbe(Probe):
                 thing.restore()
             except (OSError, ValueError):
                 pass  # a folder that is gone, a signal of another thread: it is on record
+            changes.births.pop(thing.name, None)  # the last change is ours
             yield
 
 
@@ -93,7 +96,7 @@ def _changed_variables(before: Dict[Any, Any], now: Dict[Any, Any]) -> List[Chan
         name = os.fsdecode(key)
         if before.get(key) != now.get(key) and name not in _RUNNERS_OWN:
             state = "added" if key not in before else "removed" if key not in now else "changed"
-            found.append(Change(printable(f"os.environ[{name!r}]"), state, _restorer(name, before.get(key))))
+            found.append(Change(changes.variable(key), state, _restorer(name, before.get(key))))
     return found
 
 
@@ -174,8 +177,7 @@ def _changed_handlers(before: Sequence[Any], now: Sequence[Any]) -> List[Change]
     changed = [(n, new) for n, old, new in zip(_compat.SIGNALS, before, now) if old is not new and old != new]
     numbers = [n for n, new in changed if not str(getattr(new, "__module__", "")).startswith("asyncio.")]
     handlers = dict(zip(_compat.SIGNALS, before))
-    names = [signal.Signals(n).name for n in numbers]
-    return [Change(f"handler of {name}", "changed", _restore_handler(n, handlers[n])) for n, name in zip(numbers, names)]
+    return [Change(changes.handler(n), "changed", _restore_handler(n, handlers[n])) for n in numbers]
 
 
 def _restore_handler(number: int, handler: Any) -> Callable[[], None]:
