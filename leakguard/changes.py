@@ -5,6 +5,7 @@ What has no function to change it, as ``sys.path`` and ``sys.modules``, or was i
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -47,6 +48,7 @@ def places() -> List[Tuple[Any, str, Any]]:
 
 def _wrap(name: Callable[..., str]) -> Callable[[Any, Any], Any]:
     def wrap(hook: Any, original: Any) -> Any:
+        @functools.wraps(original)  # a hooked function looks as before: its module, its name, its signature
         def changes(*args: Any, **kwargs: Any) -> Any:
             result = original(*args, **kwargs)
             if hook.active:
@@ -54,7 +56,6 @@ def _wrap(name: Callable[..., str]) -> Callable[[Any, Any], Any]:
                 births[name(*args[:1] or tuple(kwargs.values())[:1])] = birth
             return result
 
-        changes.__name__, changes.__doc__ = getattr(original, "__name__", "changes"), original.__doc__
         return changes
 
     return wrap
