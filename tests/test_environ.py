@@ -179,10 +179,13 @@ class EnvironTests(unittest.TestCase):
             from leakguard import LeakGuard, changes
             before = [getattr(place, name) for place, name, _ in changes.places()]
             with LeakGuard(kinds="environ"):
-                print(sum(getattr(place, name) in before for place, name, _ in changes.places()))
+                now = [getattr(place, name) for place, name, _ in changes.places()]
+                print(sum(one in before for one in now))
+                look = lambda one: (one.__module__, one.__name__, one.__doc__)
+                print(list(map(look, now)) == list(map(look, before)))
             print([getattr(place, name) for place, name, _ in changes.places()] == before, changes.births)
         """
-        self.assertEqual(run_fresh(script), "0\nTrue {}\n")
+        self.assertEqual(run_fresh(script), "0\nTrue\nTrue {}\n")
 
     def test_what_the_runner_changes(self):
         """What a runner changes between two tests is nobody's, nor is pytest's own variable while a class is at work."""
