@@ -146,8 +146,8 @@ def raw_native_ids() -> List[int]:
     """The system's ids of threads that run Python code and that `threading` does not list.
 
     Python keeps no such id of a raw thread. Linux encodes it in the number of the thread's CPU clock:
-    ``time.pthread_getcpuclockid`` (3.9 to 3.15, glibc and musl). That must not be asked of a thread that has ended, so all of it
-    is one call in C, in which no other thread gets its turn: a thread that is in the table of frames is alive.
+    ``time.pthread_getcpuclockid`` (3.9 to 3.15, glibc and musl). That must not be asked of a thread that has ended, so
+    all of it is one call in C, in which no other thread gets its turn: what is in the table of frames is alive.
     """
     ask = getattr(time, "pthread_getcpuclockid", None)
     if ask is None or sys._current_frames().keys() <= live_threads.keys():
@@ -745,7 +745,7 @@ def temporary_points() -> Iterator[Tuple[Any, str]]:
 
 
 def temporary_name_of(frame: Any) -> Optional[Tuple[str, str, str]]:
-    """(folder, prefix, suffix) of what a function of ``tempfile`` is about to make; its variables have them (3.9 to 3.15)."""
+    """(folder, prefix, suffix) of what a function of ``tempfile`` is about to make, by its variables (3.9 to 3.15)."""
     names = frame.f_locals
     prefix, suffix = names.get("pre", names.get("prefix")), names.get("suf", names.get("suffix"))
     if names.get("dir") is None or prefix is None or suffix is None:

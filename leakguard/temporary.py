@@ -71,7 +71,7 @@ class _NotedNames:
         if self._noted is not None:
             self._noted.path = path
         else:
-            shown = printable(os.path.join(show_path(os.path.abspath(folder)), f"{prefix}*{suffix}").replace(os.sep, "/"))
-            self._noted = Temporary(path, shown, folder == _compat.temporary_folder(), self._birth)
+            shown = os.path.join(show_path(os.path.abspath(folder)), f"{prefix}*{suffix}").replace(os.sep, "/")
+            self._noted = Temporary(path, printable(shown), folder == _compat.temporary_folder(), self._birth)
             made.append(self._noted)
         return name

@@ -1,7 +1,7 @@
 """Planted leaks of the kinds timer, file, exception, tempfile, environ and native, each with a clean twin.
 
-A plant is a function of a test, or a coroutine function of an async one; what it leaves behind is undone by cleanups of the
-test around it, its `bed`. The line that creates the leak ends with the comment ``# creates``.
+A plant is a function of a test, or a coroutine function of an async one; what it leaves behind is undone by cleanups of
+the test around it, its `bed`. The line that creates the leak ends with the comment ``# creates``.
 """
 
 import asyncio
@@ -189,17 +189,17 @@ def closed_pipe(bed):
         os.close(end)
 
 
-@plant("file", os.devnull, "open, mode r", CLOSE, twin=closed_file, where=HAS_LIST)
+@plant("file", os.devnull, "open, mode r, held by io.TextIOWrapper", CLOSE, twin=closed_file, where=HAS_LIST)
 def text_file(bed):
     bed.keep(open(os.devnull))  # creates
 
 
-@plant("file", os.devnull, r"open, mode r\+", CLOSE, twin=closed_file, where=HAS_LIST)
+@plant("file", os.devnull, r"open, mode r\+, held by io.FileIO", CLOSE, twin=closed_file, where=HAS_LIST)
 def raw_binary_file(bed):
     bed.keep(open(os.devnull, "r+b", buffering=0))  # creates
 
 
-@plant("file", os.devnull, "open, mode w", CLOSE, twin=closed_file, where=HAS_LIST)
+@plant("file", os.devnull, "open, mode w, held by io.BufferedWriter", CLOSE, twin=closed_file, where=HAS_LIST)
 def file_that_is_appended_to(bed):
     bed.keep(open(os.devnull, "ab"))  # creates
 
@@ -209,25 +209,34 @@ def descriptor_without_an_object(bed):
     bed.addCleanup(os.close, os.open(os.devnull, os.O_RDONLY))
 
 
-@plant("file", "listening socket", r"INET STREAM, listening on 127\.0\.0\.1:\d+", CLOSE, twin=closed_socket, where=HAS_LIST)
+@plant(
+    "file", "listening socket", r"INET STREAM, listening on 127\.0\.0\.1:\d+, held by socket.socket", CLOSE,
+    twin=closed_socket, where=HAS_LIST
+)  # fmt: skip
 def listening_socket(bed):
     sock = bed.keep(socket.socket())  # creates
     sock.bind(("127.0.0.1", 0))
     sock.listen()
 
 
-@plant("file", "socket", r"INET STREAM, from 127.0.0.1:\d+, to 127.0.0.1:\d+", CLOSE, twin=closed_socket, where=HAS_LIST)
+@plant(
+    "file", "socket", r"INET STREAM, from 127.0.0.1:\d+, to 127.0.0.1:\d+, held by socket.socket", CLOSE,
+    twin=closed_socket, where=HAS_LIST
+)  # fmt: skip
 def connected_socket(bed):
     sock = bed.keep(socket.socket())  # creates
     sock.connect(bed.server.getsockname())
 
 
-@plant("file", "socket", r"INET DGRAM, from 0\.0\.0\.0:0", CLOSE, twin=closed_socket, where=HAS_LIST)
+@plant(
+    "file", "socket", r"INET DGRAM, from 0\.0\.0\.0:0, held by socket.socket", CLOSE,
+    twin=closed_socket, where=HAS_LIST
+)  # fmt: skip
 def datagram_socket(bed):
     bed.keep(socket.socket(type=socket.SOCK_DGRAM))  # creates
 
 
-@plant("file", "socket", "UNIX STREAM, open", CLOSE, twin=closed_socket, where=HAS_LIST)
+@plant("file", "socket", "UNIX STREAM, open, held by socket.socket", CLOSE, twin=closed_socket, where=HAS_LIST)
 def unix_socket(bed):
     bed.keep(socket.socket(socket.AF_UNIX))  # creates
 
@@ -244,7 +253,10 @@ def finished_child(bed):
     subprocess.run([sys.executable, "-S", "-c", ""], stdout=subprocess.PIPE, check=True)
 
 
-@plant("file", "pipe", "read end", CLOSE, twin=finished_child, has_line=False, where=HAS_LIST)
+@plant(
+    "file", "pipe", "read end, held by io.BufferedReader", CLOSE,
+    twin=finished_child, has_line=False, where=HAS_LIST
+)  # fmt: skip
 def output_of_a_child_that_has_ended(bed):
     child = subprocess.Popen([sys.executable, "-S", "-c", ""], stdout=subprocess.PIPE)
     bed.keep(child.stdout)
@@ -256,7 +268,10 @@ def closed_loop(bed):
     asyncio.new_event_loop().close()
 
 
-@plant("file", "epoll and self-pipe", "event loop not closed", CLOSE_LOOP, twin=closed_loop, has_line=False, where=HAS_LIST)
+@plant(
+    "file", "epoll and self-pipe", "event loop not closed", CLOSE_LOOP,
+    twin=closed_loop, has_line=False, where=HAS_LIST
+)  # fmt: skip
 def event_loop(bed):
     bed.open_loop()
 
@@ -281,7 +296,10 @@ async def closed_transport(bed):
     server.close()
 
 
-@plant("file", "socket", r"INET DGRAM, from 127\.0\.0\.1:\d+", CLOSE, twin=closed_transport, where=HAS_LIST, has_line=False)
+@plant(
+    "file", "socket", r"INET DGRAM, from 127\.0\.0\.1:\d+, held by socket.socket", CLOSE,
+    twin=closed_transport, where=HAS_LIST, has_line=False
+)  # fmt: skip
 async def datagram_transport(bed):
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
@@ -403,7 +421,10 @@ async def is_logged(bed):
         await turns()
 
 
-@plant("exception", "ValueError: boom", "future exception was never retrieved", WHERE_RAISED, twin=is_logged, has_line=False)
+@plant(
+    "exception", "ValueError: boom", "future exception was never retrieved", WHERE_RAISED,
+    twin=is_logged, has_line=False
+)  # fmt: skip
 async def future_whose_exception_was_never_retrieved(bed):
     asyncio.get_running_loop().create_future().set_exception(ValueError("boom"))
     await turns()

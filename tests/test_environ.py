@@ -80,7 +80,8 @@ class EnvironTests(unittest.TestCase):
         self.addCleanup(sys.modules.pop, "brand_new", None)
         import colorsys
 
-        self.assertEqual(self.left(change), [("sys.path", "added 'somewhere'"), ("sys.modules['colorsys']", "replaced")])
+        expected = [("sys.path", "added 'somewhere'"), ("sys.modules['colorsys']", "replaced")]
+        self.assertEqual(self.left(change), expected)
         self.assertIs(sys.modules["colorsys"], colorsys)
 
     def test_signal_handler(self):
@@ -170,7 +171,8 @@ class EnvironTests(unittest.TestCase):
         with mock.patch.dict(os.environ):
             change = lambda test: os.environ.update(LG_A="1", LG_B="1")  # noqa: E731
             (message,) = run_inner(change, leak_kinds="environ").messages
-        self.assertEqual(re.findall(r'^  environ "(.*)" \(added\)$', message, re.M), [f"os.environ['LG_{x}']" for x in "AB"])
+        found = re.findall(r'^  environ "(.*)" \(added\)$', message, re.M)
+        self.assertEqual(found, ["os.environ['LG_A']", "os.environ['LG_B']"])
 
     def test_functions_are_put_back(self):
         """After the last guard every function that was hooked is Python's own."""
@@ -188,7 +190,7 @@ class EnvironTests(unittest.TestCase):
         self.assertEqual(run_fresh(script), "0\nTrue\nTrue {}\n")
 
     def test_what_the_runner_changes(self):
-        """What a runner changes between two tests is nobody's, nor is pytest's own variable while a class is at work."""
+        """What a runner changes between two tests is nobody's, nor is pytest's own variable at any time."""
 
         class Result(unittest.TestResult):
             def stopTest(self, test):

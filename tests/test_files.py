@@ -47,7 +47,7 @@ class FileTests(unittest.TestCase):
             [
                 "1 leak after test_0 (inner.Inner), waited N s\n"
                 "\n"
-                f"  file '{tempfile.gettempdir()}/tmp*/data.txt' (open, mode r)\n"
+                f"  file '{tempfile.gettempdir()}/tmp*/data.txt' (open, mode r, held by io.TextIOWrapper)\n"
                 f"    created at  {place(FileTests.open, 'opens')}\n"
                 "    fix         close() it in a cleanup, or use it in a with block\n"
                 "\n"
@@ -59,7 +59,7 @@ class FileTests(unittest.TestCase):
     def test_not_traced(self):
         """Without tracemalloc the line is not known."""
         (leak,) = run_inner(lambda test: self.open("r+"), leak_kinds="file").leaks
-        self.assertEqual((leak.origin, leak.state), (None, "open, mode r+"))
+        self.assertEqual((leak.origin, leak.state), (None, "open, mode r+, held by io.TextIOWrapper"))
 
     def test_not_looked_for(self):
         """By default nobody looks for files."""
@@ -99,10 +99,14 @@ class FileTests(unittest.TestCase):
             self.addCleanup(client.close)
             self.address = "{}:{}".format(*client.getsockname())
 
-        self.assertEqual(self.named(listens), [("listening socket", f"INET STREAM, listening on {self.address}")])
+        (found,) = self.named(listens)
+        expected = f"INET STREAM, listening on {self.address}, held by socket.socket"
+        self.assertEqual(found, ("listening socket", expected))
         with socket.create_server(("127.0.0.1", 0)) as server:
             peer = "{}:{}".format(*server.getsockname())
-            self.assertEqual(self.named(connects), [("socket", f"INET STREAM, from {self.address}, to {peer}")])
+            (found,) = self.named(connects)
+            expected = f"INET STREAM, from {self.address}, to {peer}, held by socket.socket"
+            self.assertEqual(found, ("socket", expected))
 
     def test_pipe(self):
         """A pipe has two ends."""

@@ -82,7 +82,7 @@ class PlantedTableTests(unittest.TestCase):
         return outcome
 
     def test_leaks(self):
-        """Each plant is one leak of its test alone, of its kind, with its name, state, advice, and line where that is known."""
+        """Each plant is one leak of its test alone: its kind, name, state, advice, and its line where that is known."""
         tracemalloc.start(8)
         self.addCleanup(tracemalloc.stop)
         for plant in PLANTS:
@@ -94,7 +94,8 @@ class PlantedTableTests(unittest.TestCase):
                     self.assertRegex(leak.name, f"^{plant.name}$")
                     self.assertRegex(leak.state, f"^{plant.state}$")
                     if plant.has_line:
-                        self.assertEqual(leak.origin.partition(" in ")[0], place(plant.leaks, "creates").partition(" in ")[0])
+                        lines = leak.origin, place(plant.leaks, "creates")  # which may be in a function inside of it
+                        self.assertEqual(*[line.partition(" in ")[0] for line in lines])
 
     def test_twins(self):
         """No twin is flagged, by its own kind or any other."""

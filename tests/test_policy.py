@@ -18,7 +18,10 @@ SCOPE = "leak_scope must be one of all, key (got {})"
 THRESHOLD = "leak_threshold must be a number of leaks, an int >= 0 (got {})"
 GRACE = "leak_grace must be a number of seconds >= 0 (got {})"
 ALL_KINDS = tuple(kind for kind in policy.KINDS if kind != "native" or sys.platform == "linux")
-KINDS = 'leak_kinds must be "all" or kinds of environ, exception, file, native, process, task, tempfile, thread, timer (got {})'
+KINDS = (
+    'leak_kinds must be "all" or kinds of environ, exception, file, native, process, task, tempfile, thread, timer '
+    "(got {})"
+)
 FORM = 'leak_ignore must be rules of the form "kind:glob" or "kind:glob@origin-glob" (got {})'
 KIND = "leak_ignore must name a kind of *, process, thread, task, timer, file, exception, tempfile, environ (got {})"
 REASON = "leak_ignore must map a rule to its reason, a str (got {})"

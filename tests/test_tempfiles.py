@@ -70,7 +70,7 @@ class LeakTests(TempfileCase):
     """What is left is a leak of its test."""
 
     def test_directory(self):
-        """A directory that is there when its test ends is a leak, with its line; its name is without the random part."""
+        """A directory that is there when its test ends is a leak, with its line; the random part is not in its name."""
 
         def leaks(test):
             folder = self.keep(mkdtemp(prefix="chat-", suffix=".d"))  # makes

@@ -158,7 +158,7 @@ class SharedLoopTests(unittest.TestCase):
         self.assertTrue(handles[0].cancelled())
 
     def test_source_traceback(self):
-        """What a loop in debug mode keeps of a handle's creation is as without us: asyncio cuts it by counting frames."""
+        """What a loop in debug mode keeps of a handle's creation is as without us: asyncio counts frames."""
         lines = []
 
         def looks(test):

@@ -105,7 +105,7 @@ class FileProbe(Probe):
         return Leak(
             kind=self.kind,
             name=name,
-            state=described.state,
+            state=described.state + _held_by(aliases if described.hint == _CLOSE else ()),
             owner="",
             origin=created,
             hint=described.hint,
@@ -135,7 +135,7 @@ _MODES = {os.O_RDONLY: "r", os.O_WRONLY: "w", os.O_RDWR: "r+"}
 
 
 def _descriptors() -> Dict[int, _Inode]:
-    """Return number -> (inode, device) of every open descriptor: this is paid twice by each test, so it is cut short."""
+    """Return number -> (inode, device) of every open descriptor; each test pays for it twice."""
     found = {}
     for number in _compat.descriptor_numbers():
         try:
@@ -173,6 +173,11 @@ def _describe(number: int) -> _Described:
         return _Described("pipe", "read end" if access == "r" else "write end", _CLOSE)
     name, is_deleted = _name_of(target)
     return _Described(name, f"open, mode {access}" + ", deleted" * is_deleted, _CLOSE)
+
+
+def _held_by(aliases: Sequence[str]) -> str:
+    """The class of the Python object that has it open, as its user knows it; nothing for a bare descriptor."""
+    return f", held by {aliases[0].lstrip('_')}" if aliases else ""
 
 
 _DELETED = " (deleted)"

@@ -13,6 +13,8 @@ _POLL = 0.002
 _SECOND_LOOK_AFTER = 0.005
 """Seconds: a thread of Python's that begins or ends is one that nobody knows for less than that, as a rule."""
 
+_HINT = "stop the library that started it, in a cleanup: it runs no Python code, and no line of Python is known"
+
 _Key = Tuple[int, str]
 
 
@@ -82,7 +84,7 @@ class NativeProbe(Probe):
             name=thing.name,
             state="native, alive",
             owner="",
-            hint="stop the library that started it, in a cleanup: it runs no Python code, and no line of Python is known",
+            hint=_HINT,
             fingerprint=fingerprint(self.kind, thing.name, None, self.choice),
         )
 
