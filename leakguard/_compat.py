@@ -6,6 +6,7 @@ Each docstring names the versions. Nothing else in the package may touch a priva
 from __future__ import annotations
 
 import _thread
+import itertools
 import os
 import signal
 import sys
@@ -108,6 +109,52 @@ def at_threading_exit(function: Callable[[], None]) -> None:
         threading._register_atexit(function)  # type: ignore[attr-defined]
     except RuntimeError:
         pass
+
+
+_TASKS = "/proc/self/task"
+
+HAS_SYSTEM_THREADS = os.path.isdir(_TASKS)
+"""Whether the system lists the threads of a process, those that Python does not know among them: Linux does."""
+
+
+def system_threads() -> List[int]:
+    """The system's ids of all threads of the process but the main one."""
+    main = os.getpid()
+    return [number for number in map(int, os.listdir(_TASKS)) if number != main] if HAS_SYSTEM_THREADS else []
+
+
+def system_thread_start(number: int) -> str:
+    """When a thread was started, in ticks since the system was; "" if it has ended: dead ones are still listed."""
+    try:
+        with open(f"{_TASKS}/{number}/stat", "rb", buffering=0) as file:
+            fields = file.read(4096).rpartition(b") ")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
+
+
+def system_thread_name(number: int) -> str:
+    """The name of a thread as the system has it: that of the process, unless it was given one; "" if it has ended."""
+    try:
+        with open(f"{_TASKS}/{number}/comm", "rb", buffering=0) as file:
+            return file.read(4096).decode("utf-8", "backslashreplace").rstrip("\n")
+    except OSError:
+        return ""
+
+
+def raw_native_ids() -> List[int]:
+    """The system's ids of threads that run Python code and that `threading` does not list.
+
+    Python keeps no such id of a raw thread. Linux encodes it in the number of the thread's CPU clock:
+    ``time.pthread_getcpuclockid`` (3.9 to 3.15, glibc and musl). That must not be asked of a thread that has ended, so
+    all of it is one call in C, in which no other thread gets its turn: what is in the table of frames is alive.
+    """
+    ask = getattr(time, "pthread_getcpuclockid", None)
+    if ask is None or sys._current_frames().keys() <= live_threads.keys():
+        return []
+    table = itertools.islice(iter(sys._current_frames, None), 1)
+    clocks = list(map(ask, itertools.chain.from_iterable(table)))
+    return [~(clock >> 3) for clock in clocks]
 
 
 # -- concurrent.futures --------------------------------------------------------------------------
@@ -216,6 +263,13 @@ def debug_stack(thing: Any) -> List[Tuple[str, int, str]]:
     return entries(getattr(thing, "_source_traceback", None))
 
 
+def drop_entries(thing: Any, filename: str) -> None:
+    """Take the frames of a file out of what a loop in debug mode keeps of a timer's creation: asyncio counts them."""
+    summary = getattr(thing, "_source_traceback", None)
+    if summary:
+        summary[:] = [frame for frame in summary if frame.filename != filename]
+
+
 def entries(summary: Any) -> List[Tuple[str, int, str]]:
     """The (filename, line, function) entries of a stack summary, innermost first."""
     return [(f.filename, f.lineno, f.name) for f in reversed(summary or ())]
@@ -227,6 +281,18 @@ _show_warning = getattr(warnings, "_showwarnmsg_impl", None)
 def warning_points() -> Tuple[Tuple[Any, str], Tuple[Any, str]]:
     """Where Python is told of a coroutine that was never awaited, and of a warning to show (3.9 to 3.15)."""
     return (warnings, "_warn_unawaited_coroutine"), (warnings, "_showwarnmsg")
+
+
+def asyncio_log_is_recorded() -> bool:
+    """Whether somebody records what asyncio logs: ``assertLogs`` does (3.9 to 3.15), or a mock of asyncio's logger."""
+    logger = getattr(sys.modules.get("asyncio.base_events"), "logger", None)
+    if type(logger).__module__ != "logging" or "error" in vars(logger):
+        return logger is not None
+    while logger is not None:
+        if any(type(handler).__name__ == "_CapturingHandler" for handler in logger.handlers):
+            return True
+        logger = logger.parent if logger.propagate else None
+    return False
 
 
 def warnings_are_recorded() -> bool:
@@ -715,6 +781,41 @@ def helper_descriptors() -> "set[int]":
     return {number for number in numbers if number is not None}
 
 
+def helper_folder() -> Optional[str]:
+    """The folder that multiprocessing keeps for its sockets until the process ends, if it has made it (3.9 to 3.15)."""
+    process = getattr(sys.modules.get("multiprocessing.process"), "_current_process", None)
+    folder = getattr(process, "_config", {}).get("tempdir")
+    return os.fsdecode(folder) if folder else None
+
+
+# -- temporary files -----------------------------------------------------------------------------
+
+
+def temporary_points() -> Iterator[Tuple[Any, str]]:
+    """Yield (module, name) of the functions by which all of ``tempfile`` gets its random names (3.9 to 3.15).
+
+    ``_mkstemp_inner``, ``mkdtemp`` and ``mktemp`` look it up when they are called, so that it does not matter who has
+    imported them before; a ``TemporaryFile`` without a name does not ask for one.
+    """
+    import tempfile
+
+    yield tempfile, "_get_candidate_names"
+
+
+def temporary_name_of(frame: Any) -> Optional[Tuple[str, str, str]]:
+    """(folder, prefix, suffix) of what a function of ``tempfile`` is about to make, by its variables (3.9 to 3.15)."""
+    names = frame.f_locals
+    prefix, suffix = names.get("pre", names.get("prefix")), names.get("suf", names.get("suffix"))
+    if names.get("dir") is None or prefix is None or suffix is None:
+        return None
+    return os.fsdecode(names["dir"]), os.fsdecode(prefix), os.fsdecode(suffix)
+
+
+def temporary_folder() -> str:
+    """The folder that ``tempfile`` has chosen."""
+    return str(getattr(sys.modules.get("tempfile"), "tempdir", None) or "")
+
+
 _DESCRIPTORS = next((path for path in ("/proc/self/fd", "/dev/fd") if os.path.isdir(path)), None)
 
 
@@ -892,8 +993,9 @@ def _read_spans(filename: str) -> List[_Span]:
 
 
 def raw_environment() -> Dict[Any, Any]:
-    """A copy of the environment as the system has it: a tenth of what decoding it costs (3.9 to 3.15)."""
-    return dict(os.environ._data)  # type: ignore[attr-defined]
+    """The environment as the system has it: a tenth of what decoding it costs (3.9 to 3.15)."""
+    data: Dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]
+    return data
 
 
 SIGNALS = tuple(int(number) for number in sorted(signal.valid_signals()))
@@ -939,12 +1041,20 @@ def set_warning_filters(filters: List[Any]) -> None:
             pass
 
 
+def filter_point() -> Tuple[Any, str]:
+    """The function by which all functions of ``warnings`` add a filter (3.9 to 3.15)."""
+    return warnings, "_add_filter"
+
+
+_set_umask = getattr(os, "umask", None)
+
+
 def current_umask() -> Optional[int]:
     """The umask, which can be read only by setting it: None while another thread might make a file meanwhile."""
-    if _thread._count() > 0 or not hasattr(os, "umask"):
+    if _thread._count() > 0 or _set_umask is None:
         return None
-    mask = os.umask(0o077)
-    os.umask(mask)
+    mask: int = _set_umask(0o077)
+    _set_umask(mask)
     return mask
 
 

@@ -26,7 +26,8 @@ class Plan:
     """What is checked of a test method, worked out once for as long as the guard around it is active."""
 
     # has_plain_run: whether unittest's own run() runs the tests, and so calls doCleanups() at their end
-    __slots__ = ("cls", "subject", "policy", "probes", "is_async", "has_plain_run", "snapshots", "looks")
+    # is_fresh: whether a test needs a baseline of its own, also after one that has ended clean
+    __slots__ = ("cls", "subject", "policy", "probes", "is_async", "is_fresh", "has_plain_run", "snapshots", "looks")
 
     def __init__(self, cls: Any, method: str) -> None:
         self.cls = cls
@@ -37,6 +38,7 @@ class Plan:
         self.snapshots = tuple(probe.snapshot for probe in self.probes)
         self.looks = tuple(probe.suspects for probe in self.probes)
         self.is_async = hasattr(cls, "addAsyncCleanup")
+        self.is_fresh = self.is_async or not all(probe.carries_over for probe in self.probes)
         self.has_plain_run = cls.run is unittest.TestCase.run or cls.run.__module__ == "unittest.async_case"
         name = class_name(cls)
         self.subject = Subject(f"{name}.{method}", f"{method} ({name})") if cls.id is unittest.TestCase.id else None
@@ -144,7 +146,7 @@ class TestGuard(Guard):
         except Exception:  # a probe that breaks is caught again, and reported, by the careful look
             return False
         parent = self.parent
-        if parent is not None and parent.scope == "class" and not plan.is_async:
+        if parent is not None and parent.scope == "class" and not plan.is_fresh:
             parent.clean = (plan.probes, self._baselines)
         return True
 

@@ -55,7 +55,7 @@ def _wrap_unraisable(hook: Any, original: Any) -> Any:
 
 def _wrap_loop(hook: Any, original: Any) -> Any:
     def call_exception_handler(self: Any, context: Any) -> Any:
-        if hook.active and self.get_exception_handler() is None:
+        if hook.active and self.get_exception_handler() is None and not _compat.asyncio_log_is_recorded():
             _note_of_loop(context)
         return original(self, context)
 

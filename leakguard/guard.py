@@ -234,18 +234,27 @@ def probes_of(policy: Policy) -> Tuple[Probe, ...]:
     is_blind = "thread" in policy.kinds and _compat.gevent_owns_threading()
     if is_blind:
         _say_gevent()
+    if "native" in policy.kinds and not _compat.HAS_SYSTEM_THREADS:
+        _say_native()
     return _probes_of(policy.kinds, is_blind)
 
 
 @functools.lru_cache(maxsize=64)
 def _probes_of(kinds: Tuple[str, ...], is_blind: bool) -> Tuple[Probe, ...]:
-    return tuple(probe for probe in ALL if probe.kind in kinds and not (is_blind and probe.kind == "thread"))
+    chosen = [probe for probe in ALL if (probe.choice or probe.kind) in kinds]
+    return tuple(probe for probe in chosen if not (is_blind and probe.kind == "thread" and not probe.choice))
 
 
 @functools.lru_cache(maxsize=None)
 def _say_gevent() -> None:
     """Say once in a process that threads are not checked: gevent's are greenlets, of which Python keeps no record."""
     warn("leakguard: gevent has replaced threading, whose threads are greenlets now: leaked threads are not looked for")
+
+
+@functools.lru_cache(maxsize=None)
+def _say_native() -> None:
+    """Say once in a process that native threads are not looked for: only Linux lists the threads of a process."""
+    warn("leakguard: this platform does not list the threads of a process: native threads are not looked for")
 
 
 def allow(thing: Any, reason: str) -> None:
@@ -255,12 +264,15 @@ def allow(thing: Any, reason: str) -> None:
     """
     if not isinstance(reason, str) or not reason.strip():
         raise ValueError(f"allowLeak must be given a reason, a str that is not empty (got {reason!r})")
-    for probe in ALL:
+    is_known = False
+    for probe in ALL:  # an open temporary file is a thing of two kinds
         name = probe.allow(thing)
         if name is not None:
             log("INFO", f"leakguard: {probe.kind} {name!r} is allowed: {reason}")
-            return
-    raise TypeError(f"allowLeak takes a thread, a task or a running child process (got {type(thing).__qualname__})")
+            is_known = True
+    if not is_known:
+        what = type(thing).__qualname__
+        raise TypeError(f"allowLeak takes a thread, a task or a running child process (got {what})")
 
 
 class LeakGuard:

@@ -15,7 +15,7 @@ import threading
 import weakref
 from typing import Any, Callable, Iterable, List, Set, Tuple
 
-from leakguard import _compat, deaths, origin
+from leakguard import _compat, changes, deaths, origin, temporary
 from leakguard.origin import BIRTH, OWNER, Birth, birth_listeners, current_owner, note_coroutine, note_loop, note_timer
 from leakguard.origin import process_births, raw_births, raw_stack, tell
 
@@ -226,6 +226,8 @@ def _schedules(original: Any, loop: Any) -> Any:
         made = original(loop(), *args, **kwargs)
         number: Any = kwargs.get("sig", args[0] if args else None)
         handle = made if made is not None else _compat.loop_signal_handlers(loop()).get(number)
+        if handle is not None:
+            _compat.drop_entries(handle, __file__)
         if hooks.active and handle is not None:
             note_timer(handle, sys._getframe(1))
         return made
@@ -254,7 +256,7 @@ def _reference(popen: Any) -> Any:
         return None
 
 
-OPTIONAL = frozenset({"timer", "exception"})
+OPTIONAL = frozenset({"timer", "exception", "tempfile", "environ"})
 """Kinds that need hooks which the others do without."""
 
 
@@ -310,6 +312,8 @@ class Hooks:
                 if self._wanted:
                     self._wanted, self._installed_at, origin.notes_timers[0] = set(), -1, False
                     origin.deaths.clear()
+                    temporary.made.clear()
+                    changes.births.clear()
 
     def _install_again(self) -> bool:
         """Put the hooks of the guard before in place, where all is as it was: a tenth of what `install` costs."""
@@ -334,6 +338,10 @@ class Hooks:
         places += [(module, "run_coroutine_threadsafe", _wrap_submit) for module in _compat.submit_modules()]
         if "exception" in self._wanted:
             places += deaths.places()
+        if "environ" in self._wanted:
+            places += changes.places()
+        if "tempfile" in self._wanted:
+            places += temporary.places()
         for hook in [hook for hook in self._buried if hook.is_in_place()]:
             hook.active = True
             self._buried.remove(hook)

@@ -13,8 +13,10 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 
 from leakguard import ignore
 
-KINDS = ("process", "thread", "task", "timer", "file", "exception", "environ")
-"""Every kind that this version knows, in the order in which they are looked at."""
+KINDS = ("process", "thread", "native", "task", "timer", "file", "exception", "tempfile", "environ")
+"""What `leak_kinds` may ask for, in the order in which it is looked at; ``native`` finds threads, too."""
+
+LINUX_ONLY = ("native",)
 
 DEFAULT_KINDS = ("thread", "task", "process")
 ACTIONS = ("fail", "log", "off")
@@ -49,7 +51,7 @@ def _grace(value: Any) -> float:
 
 def _kinds(value: Any) -> Tuple[str, ...]:
     if value == "all":
-        return KINDS
+        return tuple(kind for kind in KINDS if sys.platform == "linux" or kind not in LINUX_ONLY)
     names = (value,) if isinstance(value, str) else value
     wanted = f'"all" or kinds of {", ".join(sorted(KINDS))}'
     try:
@@ -62,7 +64,7 @@ def _kinds(value: Any) -> Tuple[str, ...]:
 
 
 def _ignore(value: Any) -> Tuple[ignore.Rule, ...]:
-    return ignore.parse_rules(value, KINDS)
+    return ignore.parse_rules(value, [kind for kind in KINDS if kind != "native"])
 
 
 def _number(text: str) -> Any:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 from typing import Any, Callable, Dict, Iterator, TextIO
 
+from leakguard import _compat
 from leakguard.guard import LeakGuard
 from leakguard.model import LeakError
 
@@ -25,6 +28,19 @@ def _thread() -> Iterator[None]:
     finally:
         release.set()
         planted.join()
+
+
+@contextmanager
+def _native() -> Iterator[None]:
+    system, semaphore, planted = ctypes.CDLL(None), ctypes.create_string_buffer(64), ctypes.c_ulong()
+    system.sem_init(semaphore, 0, 0)
+    if system.pthread_create(ctypes.byref(planted), None, system.sem_wait, semaphore):
+        raise OSError("the system made no thread")
+    try:
+        yield
+    finally:
+        system.sem_post(semaphore)
+        system.pthread_join(planted, None)
 
 
 @contextmanager
@@ -94,6 +110,15 @@ def _exception() -> Iterator[None]:
 
 
 @contextmanager
+def _tempfile() -> Iterator[None]:
+    planted = tempfile.mkdtemp()
+    try:
+        yield
+    finally:
+        os.rmdir(planted)
+
+
+@contextmanager
 def _environ() -> Iterator[None]:
     os.environ["PLANTED_VARIABLE"] = "1"
     try:
@@ -104,19 +129,26 @@ def _environ() -> Iterator[None]:
 
 PLANTS: Dict[str, Callable[[], Any]] = {
     "thread": _thread,
+    "native": _native,
     "task": _task,
     "process": _process,
     "timer": _timer,
     "file": _file,
     "exception": _exception,
+    "tempfile": _tempfile,
     "environ": _environ,
 }
+
+_REPORTED_AS = {"native": "thread"}
 
 
 def run(stream: TextIO) -> bool:
     """Plant each kind in turn; print what was seen; return whether everything was."""
     all_seen = True
     for kind, plant in PLANTS.items():
+        if kind == "native" and not _compat.HAS_SYSTEM_THREADS:
+            stream.write(f"{kind:<9} not here: this platform does not list the threads of a process\n")
+            continue
         guard = LeakGuard(name=f"the planted {kind}", grace=0.05, kinds=kind)
         planted = plant()
         try:
@@ -126,7 +158,7 @@ def run(stream: TextIO) -> bool:
             pass  # as it should be
         finally:
             planted.__exit__(None, None, None)
-        seen = [leak for leak in guard.leaks if leak.kind == kind]
+        seen = [leak for leak in guard.leaks if leak.kind == _REPORTED_AS.get(kind, kind)]
         all_seen = all_seen and bool(seen)
         stream.write(f"{kind:<9} {'seen, created at ' + str(seen[0].origin) if seen else 'NOT SEEN'}\n")
     return all_seen

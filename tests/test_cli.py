@@ -53,7 +53,7 @@ class StatusTests(unittest.TestCase):
             (["--leak-scope", "some"], "--leak-scope: leak_scope must be one of all, key (got 'some')"),
             (
                 ["--leak-kinds", "thread,socket"],
-                '--leak-kinds: leak_kinds must be "all" or kinds of environ, exception, file, process, task, thread, timer '
+                '--leak-kinds: leak_kinds must be "all" or kinds of environ, exception, file, native, process, task, tempfile, thread, timer '
                 "(got ('thread', 'socket'))",
             ),
             (
@@ -153,7 +153,7 @@ class ArgumentTests(unittest.TestCase):
     def test_selftest(self):
         """--leak-selftest plants a leak of each kind, sees each, and ends with status 0."""
         process = run_planted("--leak-selftest")
-        kinds = ["thread", "task", "process", "timer", "file", "exception", "environ"]
+        kinds = ["thread", "native", "task", "process", "timer", "file", "exception", "tempfile", "environ"]
         found = [line.split(",")[0].split() for line in process.stdout.splitlines()]
         self.assertEqual(found, [[kind, "seen"] for kind in kinds])
         self.assertEqual((process.returncode, process.stderr), (0, ""))

@@ -2,6 +2,7 @@
 
 import locale
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -11,7 +12,8 @@ import warnings
 from unittest import mock
 
 from leakguard.probes import environ
-from tests.guarded import run_inner
+from tests.guarded import inner_class, listening, place, run_inner
+from tests.planting import run_fresh
 
 
 def kept(read, restore):
@@ -28,7 +30,7 @@ class EnvironTests(unittest.TestCase):
 
     def state(self):
         """All that is looked at but for the modules: a check may import some of its own."""
-        return [read() for read, changes in environ._STATE if read is not environ._modules]
+        return [copy(read()) for read, copy, changes in environ._STATE if read is not environ._modules]
 
     def left(self, change):
         """(name, state) of what a test leaves changed; nothing may be left after it, and the next test passes."""
@@ -78,7 +80,8 @@ class EnvironTests(unittest.TestCase):
         self.addCleanup(sys.modules.pop, "brand_new", None)
         import colorsys
 
-        self.assertEqual(self.left(change), [("sys.path", "changed"), ("sys.modules['colorsys']", "replaced")])
+        expected = [("sys.path", "added 'somewhere'"), ("sys.modules['colorsys']", "replaced")]
+        self.assertEqual(self.left(change), expected)
         self.assertIs(sys.modules["colorsys"], colorsys)
 
     def test_signal_handler(self):
@@ -93,7 +96,23 @@ class EnvironTests(unittest.TestCase):
         """The filters of warnings."""
         with warnings.catch_warnings():
             change = lambda: warnings.simplefilter("ignore", BytesWarning)  # noqa: E731
-            self.assertEqual(self.left(change), [("warnings.filters", "changed")])
+            self.assertEqual(self.left(change), [("warnings.filters", "added 'ignore::BytesWarning'")])
+
+    def test_what_of_a_list(self):
+        """What was added to a list of the process's and what was removed from it is named, and the rest counted."""
+        show = environ._show_filter
+        module = ("error", re.compile("old", re.I), DeprecationWarning, re.compile("pkg"), 3)
+        for before, now, expected in (
+            ("ab", "xab", "added 'x'"),
+            ("ab", "abxyz", "added 'x' and 2 more"),
+            ("aab", "ab", "removed 'a'"),
+            ("ab", "xa", "added 'x', removed 'b'"),
+            ("ab", "ba", "reordered"),
+        ):
+            with self.subTest(now):
+                self.assertEqual(environ._difference(list(before), list(now), str), expected)
+        self.assertEqual(show(module), "error:old:DeprecationWarning:pkg:3")
+        self.assertEqual(show(("default", None, Warning, None, 0)), "default::Warning")
 
     def test_locale(self):
         """The locale."""
@@ -114,6 +133,77 @@ class EnvironTests(unittest.TestCase):
         self.assertEqual(self.left(lambda: os.umask(0o027)), [("umask", "changed from 022 to 027")])
         with mock.patch.object(environ._compat, "_thread", types.SimpleNamespace(_count=lambda: 1)):
             self.assertIsNone(environ._compat.current_umask())
+
+    def test_lines(self):
+        """The line that made a change last is known, where a function of Python's makes it."""
+        self.addCleanup(os.umask, os.umask(0o022))
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+
+        def adds(test):
+            os.environ["LG_ADDED"] = "0"
+            os.environ["LG_ADDED"] = "1"  # changes
+
+        def removes(test):
+            os.environ.pop("LG_REMOVED")  # changes
+
+        def handles(test):
+            signal.signal(signal.SIGTERM, lambda *_: None)  # changes
+
+        def filters(test):
+            warnings.filterwarnings("ignore", "x")  # changes
+
+        def masks(test):
+            os.umask(0o027)  # changes
+
+        def appends(test):
+            sys.path.append("x")
+
+        with mock.patch.dict(os.environ, LG_REMOVED="1"), warnings.catch_warnings():
+            for function in (adds, removes, handles, filters, masks, appends):
+                with self.subTest(function.__name__):
+                    (leak,) = run_inner(function, leak_kinds="environ").leaks
+                    self.assertEqual(leak.origin, place(function, "changes") if function is not appends else None)
+                    fails = run_inner(function, leak_kinds="environ").leaks
+                    self.assertEqual([one.fingerprint for one in fails], [leak.fingerprint])
+
+    def test_one_line_many_changes(self):
+        """Each thing that one line changes is an entry of its own."""
+        with mock.patch.dict(os.environ):
+            change = lambda test: os.environ.update(LG_A="1", LG_B="1")  # noqa: E731
+            (message,) = run_inner(change, leak_kinds="environ").messages
+        found = re.findall(r'^  environ "(.*)" \(added\)$', message, re.M)
+        self.assertEqual(found, ["os.environ['LG_A']", "os.environ['LG_B']"])
+
+    def test_functions_are_put_back(self):
+        """After the last guard every function that was hooked is Python's own."""
+        script = """
+            import locale, os, signal, warnings
+            from leakguard import LeakGuard, changes
+            before = [getattr(place, name) for place, name, _ in changes.places()]
+            with LeakGuard(kinds="environ"):
+                now = [getattr(place, name) for place, name, _ in changes.places()]
+                print(sum(one in before for one in now))
+                look = lambda one: (one.__module__, one.__name__, one.__doc__)
+                print(list(map(look, now)) == list(map(look, before)))
+            print([getattr(place, name) for place, name, _ in changes.places()] == before, changes.births)
+        """
+        self.assertEqual(run_fresh(script), "0\nTrue\nTrue {}\n")
+
+    def test_what_the_runner_changes(self):
+        """What a runner changes between two tests is nobody's, nor is pytest's own variable at any time."""
+
+        class Result(unittest.TestResult):
+            def stopTest(self, test):
+                os.environ["LG_COUNT"] = str(self.testsRun % 3)
+
+        def writes(cls):
+            os.environ["PYTEST_CURRENT_TEST"] = "x"
+
+        cls = inner_class(*[lambda test: None] * 3, leak_kinds="all", tearDownClass=classmethod(writes))
+        with mock.patch.dict(os.environ, PYTEST_CURRENT_TEST="y", LG_COUNT="0"), listening() as outcome:
+            result = Result()
+            unittest.TestSuite(cls(f"test_{number}") for number in range(3)).run(result)
+        self.assertEqual((result.testsRun, result.failures, result.errors, outcome.leaks), (3, [], [], []))
 
     def test_clean(self):
         """What was put back is no change."""

@@ -11,6 +11,7 @@ import unittest
 from unittest import mock
 
 from tests.guarded import place, run_inner, run_inner_async
+from tests.planting import run_fresh
 from tests.suites import run_leakguard
 
 
@@ -82,6 +83,37 @@ class ThreadTests(unittest.TestCase):
         before = [getattr(where, name) for where, name in places]
         run_inner(lambda test: None, leak_kinds="all")
         self.assertEqual([getattr(where, name) for where, name in places], before)
+
+    def test_hooks_of_others(self):
+        """A hook that was there before is called, and is in place again after; so is one that a test puts in place."""
+        script = """
+            import sys, threading
+            from unittest import mock
+            from leakguard import LeakGuard, LeakError
+
+            class Dying:
+                def __del__(self):
+                    raise KeyError("x")
+
+            def run_thread():
+                thread = threading.Thread(target=lambda: 1 / 0)
+                thread.start()
+                thread.join()
+
+            for place, name, die in ((threading, "excepthook", run_thread), (sys, "unraisablehook", Dying)):
+                called = []
+                setattr(place, name, mine := lambda args: called.append("before"))
+                guard = LeakGuard(kinds="exception")
+                try:
+                    with guard:
+                        die()
+                        ours = getattr(place, name)
+                        with mock.patch.object(place, name, lambda args: (called.append("inside"), ours(args))):
+                            die()
+                except LeakError:
+                    print(len(guard.leaks), *called, getattr(place, name) is mine)
+        """
+        self.assertEqual(run_fresh(script), "2 before inside before True\n" * 2)
 
     def test_broken_str(self):
         """An exception that cannot be shown is reported all the same."""
@@ -181,7 +213,22 @@ class LoopTests(unittest.TestCase):
             for _ in range(3):
                 await asyncio.sleep(0)
 
-        self.assertEqual(run_inner_async(awaits, handles, leak_kinds="all").leaks, [])
+        async def records(test):
+            for logs in (test.assertLogs("asyncio", "ERROR"), test.assertLogs(level="ERROR")):
+                with logs:
+                    asyncio.ensure_future(self.fails())
+                    for _ in range(3):
+                        await asyncio.sleep(0)
+                    gc.collect()
+
+        async def mocks(test):
+            for name in ("asyncio.base_events.logger", "asyncio.log.logger.error"):
+                with mock.patch(name) as mocked:
+                    asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+                    await asyncio.sleep(0)
+                test.assertTrue(mocked.mock_calls)
+
+        self.assertEqual(run_inner_async(awaits, handles, records, mocks, leak_kinds="all").counts(), (0, 0))
         self.assertEqual(seen, ["Task exception was never retrieved"])
 
     def test_leaked_task_that_fails_when_it_is_cancelled(self):

@@ -1,7 +1,10 @@
 """Open descriptors: what they are, whose they are, and what is none of the test's."""
 
 import asyncio
+import ctypes
+import functools
 import os
+import select
 import socket
 import sys
 import tempfile
@@ -44,7 +47,7 @@ class FileTests(unittest.TestCase):
             [
                 "1 leak after test_0 (inner.Inner), waited N s\n"
                 "\n"
-                f"  file '{self.path}' (open, mode r)\n"
+                f"  file '{tempfile.gettempdir()}/tmp*/data.txt' (open, mode r, held by io.TextIOWrapper)\n"
                 f"    created at  {place(FileTests.open, 'opens')}\n"
                 "    fix         close() it in a cleanup, or use it in a with block\n"
                 "\n"
@@ -56,7 +59,7 @@ class FileTests(unittest.TestCase):
     def test_not_traced(self):
         """Without tracemalloc the line is not known."""
         (leak,) = run_inner(lambda test: self.open("r+"), leak_kinds="file").leaks
-        self.assertEqual((leak.origin, leak.state), (None, "open, mode r+"))
+        self.assertEqual((leak.origin, leak.state), (None, "open, mode r+, held by io.TextIOWrapper"))
 
     def test_not_looked_for(self):
         """By default nobody looks for files."""
@@ -96,10 +99,14 @@ class FileTests(unittest.TestCase):
             self.addCleanup(client.close)
             self.address = "{}:{}".format(*client.getsockname())
 
-        self.assertEqual(self.named(listens), [("listening socket", f"INET STREAM, listening on {self.address}")])
+        (found,) = self.named(listens)
+        expected = f"INET STREAM, listening on {self.address}, held by socket.socket"
+        self.assertEqual(found, ("listening socket", expected))
         with socket.create_server(("127.0.0.1", 0)) as server:
             peer = "{}:{}".format(*server.getsockname())
-            self.assertEqual(self.named(connects), [("socket", f"INET STREAM, from {self.address}, to {peer}")])
+            (found,) = self.named(connects)
+            expected = f"INET STREAM, from {self.address}, to {peer}, held by socket.socket"
+            self.assertEqual(found, ("socket", expected))
 
     def test_pipe(self):
         """A pipe has two ends."""
@@ -109,6 +116,38 @@ class FileTests(unittest.TestCase):
                 self.addCleanup(os.close, end)
 
         self.assertEqual(self.named(leaks), [("pipe", "read end"), ("pipe", "write end")])
+
+    @unittest.skipUnless(sys.platform == "linux", "Linux says what a descriptor stands for")
+    def test_what_it_is(self):
+        """What is no file is named by what it is; what differs from run to run is left out of a path."""
+        folder = tempfile.gettempdir()
+        libc = ctypes.CDLL(None)
+
+        def deleted():
+            number, path = tempfile.mkstemp()
+            os.unlink(path)
+            return number
+
+        makers = [
+            (select.epoll, ("epoll", "open")),
+            (libc.inotify_init, ("inotify", "open")),
+            (lambda: libc.eventfd(0, 0), ("eventfd", "open")),
+            (lambda: os.memfd_create("mine"), ("memfd:mine", "open, mode r+")),
+            (lambda: os.open(folder, os.O_RDONLY), (folder, "open, mode r")),
+            (lambda: os.open(os.devnull, os.O_WRONLY), ("/dev/null", "open, mode w")),
+            (deleted, (f"{folder}/tmp*", "open, mode r+, deleted")),
+        ]
+        if hasattr(os, "O_TMPFILE"):
+            opens = lambda: os.open(folder, os.O_RDWR | os.O_TMPFILE)  # noqa: E731
+            makers.append((opens, (f"{folder}/#*", "open, mode r+, deleted")))
+        for make, expected in makers:
+            with self.subTest(expected):
+
+                def leaks(test):
+                    made = make()
+                    self.addCleanup(made.close if hasattr(made, "close") else functools.partial(os.close, made))
+
+                self.assertEqual(self.named(leaks), [expected])
 
     def test_event_loop(self):
         """A loop that was not closed is one entry, with advice of its own."""

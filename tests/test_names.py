@@ -73,13 +73,14 @@ class PublicNameTests(unittest.TestCase):
 class KindTests(unittest.TestCase):
     def test_kinds_and_probes_agree(self):
         """The kinds of the policy are those of the probes, in the order in which they are looked at."""
-        self.assertEqual(tuple(probe.kind for probe in ALL), policy.KINDS)
+        self.assertEqual(tuple(probe.choice or probe.kind for probe in ALL), policy.KINDS)
 
     def test_each_probe_is_in_a_file_of_its_kind(self):
         """One kind, one file."""
         for probe in ALL:
             with self.subTest(probe.kind):
-                plural = {"process": "processes", "environ": "environ"}.get(probe.kind, probe.kind + "s")
+                kind = probe.choice or probe.kind
+                plural = {"process": "processes", "environ": "environ", "native": "native"}.get(kind, kind + "s")
                 self.assertEqual(type(probe).__module__, f"leakguard.probes.{plural}")
 
     def test_each_probe_answers_everything(self):

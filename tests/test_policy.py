@@ -3,6 +3,7 @@
 import contextlib
 import enum
 import os
+import sys
 import unittest
 from unittest import mock
 
@@ -16,9 +17,13 @@ ACTION = "leak_action must be one of fail, log, off (got {})"
 SCOPE = "leak_scope must be one of all, key (got {})"
 THRESHOLD = "leak_threshold must be a number of leaks, an int >= 0 (got {})"
 GRACE = "leak_grace must be a number of seconds >= 0 (got {})"
-KINDS = 'leak_kinds must be "all" or kinds of environ, exception, file, process, task, thread, timer (got {})'
+ALL_KINDS = tuple(kind for kind in policy.KINDS if kind != "native" or sys.platform == "linux")
+KINDS = (
+    'leak_kinds must be "all" or kinds of environ, exception, file, native, process, task, tempfile, thread, timer '
+    "(got {})"
+)
 FORM = 'leak_ignore must be rules of the form "kind:glob" or "kind:glob@origin-glob" (got {})'
-KIND = "leak_ignore must name a kind of *, process, thread, task, timer, file, exception, environ (got {})"
+KIND = "leak_ignore must name a kind of *, process, thread, task, timer, file, exception, tempfile, environ (got {})"
 REASON = "leak_ignore must map a rule to its reason, a str (got {})"
 
 
@@ -40,7 +45,7 @@ GOOD = [
     ("grace", 0, 0.0),
     ("grace", 0.05, 0.05),
     ("grace", 3, 3.0),
-    ("kinds", "all", ("process", "thread", "task", "timer", "file", "exception", "environ")),
+    ("kinds", "all", ALL_KINDS),
     ("kinds", "thread", ("thread",)),
     ("kinds", ("task", "process"), ("process", "task")),
     ("kinds", ["thread", "thread"], ("thread",)),
@@ -98,7 +103,7 @@ TEXTS = [
     ("GRACE", "0.25", "grace", 0.25),
     ("GRACE", "1e-3", "grace", 0.001),
     ("GRACE", " 2 ", "grace", 2.0),
-    ("KINDS", "all", "kinds", ("process", "thread", "task", "timer", "file", "exception", "environ")),
+    ("KINDS", "all", "kinds", ALL_KINDS),
     ("KINDS", "task,thread", "kinds", ("thread", "task")),
     ("KINDS", " task ,  process ", "kinds", ("process", "task")),
     ("IGNORE", "thread:a", "ignore", (Rule("thread", "a"),)),

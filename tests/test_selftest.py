@@ -25,8 +25,8 @@ class SelftestTests(unittest.TestCase):
         passed, lines = self.run_it()
         self.assertTrue(passed, lines)
         self.assertEqual([line.split()[0] for line in lines], list(selftest.PLANTS))
-        functions = ["_thread", "_task.<locals>.plant", "_process", "_timer.<locals>.plant", None]
-        functions += ["_exception.<locals>.planted_exception", None]
+        functions = ["_thread", None, "_task.<locals>.plant", "_process", "_timer.<locals>.plant", None]
+        functions += ["_exception.<locals>.planted_exception", "_tempfile", "_environ"]
         for line, function in zip(lines, functions):
             with self.subTest(line=line):
                 place = r".*selftest\.py:\d+ in " + re.escape(function) if function else "None"

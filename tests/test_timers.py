@@ -157,6 +157,21 @@ class SharedLoopTests(unittest.TestCase):
         background.submit(asyncio.sleep(0)).result()
         self.assertTrue(handles[0].cancelled())
 
+    def test_source_traceback(self):
+        """What a loop in debug mode keeps of a handle's creation is as without us: asyncio counts frames."""
+        lines = []
+
+        def looks(test):
+            loop = asyncio.new_event_loop()
+            loop.set_debug(True)  # not yet when it was made
+            handle = loop.call_later(HOUR, tick)
+            lines.append([frame.name for frame in handle._source_traceback])
+            loop.close()
+
+        self.assertEqual(run_inner(looks, leak_kinds=("timer",)).counts(), (0, 0))
+        looks(self)
+        self.assertEqual([names[-1] for names in lines], ["looks"] * 2)
+
     def test_reported_once(self):
         """One that nobody can cancel is reported once."""
         loop = asyncio.new_event_loop()

@@ -8,7 +8,7 @@ import sys
 import warnings
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from leakguard import _compat
+from leakguard import _compat, changes, origin
 from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, fingerprint
 
@@ -29,17 +29,18 @@ class EnvironProbe(Probe):
     """
 
     kind = "environ"
+    carries_over = False
     ends = False
 
     def snapshot(self) -> Any:
-        return [read() for read, _ in _STATE]
+        return [copy(read()) for read, copy, _ in _STATE]
 
     def suspects(self, baseline: Any) -> Sequence[Any]:
         found: List[Change] = []
-        for before, (read, changes) in zip(baseline, _STATE):
+        for before, (read, _, changes_of) in zip(baseline, _STATE):
             now = read()
             if now != before:
-                found += changes(before, now)
+                found += changes_of(before, now)
         return found
 
     def owner(self, thing: Any) -> Any:
@@ -56,7 +57,8 @@ class EnvironProbe(Probe):
         return thing.name, ()
 
     def origin(self, thing: Any) -> Optional[str]:
-        return None
+        birth = changes.births.get(thing.name)
+        return origin.origin_of(birth.stack) if birth is not None else None
 
     def settle(self, suspects: Sequence[Any], timeout: float) -> None:
         _compat.pause(min(timeout, 0.002))
@@ -67,6 +69,7 @@ class EnvironProbe(Probe):
             name=thing.name,
             state=thing.state,
             owner="",
+            origin=self.origin(thing),
             hint="put it back in a cleanup, or change it with unittest.mock.patch",
             fingerprint=fingerprint(self.kind, thing.name, None, thing.state),
         )
@@ -80,24 +83,25 @@ class EnvironProbe(Probe):
                 thing.restore()
             except (OSError, ValueError):
                 pass  # a folder that is gone, a signal of another thread: it is on record
+            changes.births.pop(thing.name, None)  # the last change is ours
             yield
 
 
 # -- what is looked at: how to read it, and the changes between two readings ----------------------
 
 
-def _variables() -> Dict[Any, Any]:
-    return _compat.raw_environment()
-
-
 def _changed_variables(before: Dict[Any, Any], now: Dict[Any, Any]) -> List[Change]:
     found = []
     for key in sorted({*before, *now}, key=str):
-        if before.get(key) != now.get(key):
-            name = os.fsdecode(key)
+        name = os.fsdecode(key)
+        if before.get(key) != now.get(key) and name not in _RUNNERS_OWN:
             state = "added" if key not in before else "removed" if key not in now else "changed"
-            found.append(Change(printable(f"os.environ[{name!r}]"), state, _restorer(name, before.get(key))))
+            found.append(Change(changes.variable(key), state, _restorer(name, before.get(key))))
     return found
+
+
+_RUNNERS_OWN = frozenset({"PYTEST_CURRENT_TEST"})
+"""Variables that a runner changes while a class or module is at work."""
 
 
 def _restorer(name: str, value: Any) -> Callable[[], None]:
@@ -122,19 +126,44 @@ def _changed_folder(before: str, now: str) -> List[Change]:
 
 
 def _path() -> List[str]:
-    return sys.path.copy()
+    return sys.path
 
 
 def _changed_path(before: List[str], now: List[str]) -> List[Change]:
-    return [Change("sys.path", "changed", lambda: sys.path.__setitem__(slice(None), before))]
+    state = _difference(before, now, lambda entry: printable(origin.show_path(str(entry))))
+    return [Change("sys.path", state, lambda: sys.path.__setitem__(slice(None), before))]
+
+
+def _difference(before: List[Any], now: List[Any], show: Callable[[Any], str]) -> str:
+    """What was added to a list and what was removed from it: the first of each, and how many more."""
+    words = []
+    for word, more, less in (("added", now, before), ("removed", before, now)):
+        found = _without(more, less)
+        if found:
+            others = f" and {len(found) - 1} more" if len(found) > 1 else ""
+            words.append(f"{word} {show(found[0])!r}{others}")
+    return ", ".join(words) or "reordered"
+
+
+def _without(more: List[Any], less: List[Any]) -> List[Any]:
+    """What is in one list and not, or not as often, in another one."""
+    left, found = list(less), []
+    for one in more:
+        if one in left:
+            left.remove(one)
+        else:
+            found.append(one)
+    return found
 
 
 def _modules() -> Dict[str, Any]:
-    return sys.modules.copy()
+    return sys.modules
 
 
 def _changed_modules(before: Dict[str, Any], now: Dict[str, Any]) -> List[Change]:
     """Modules that are another object by now; a new one, or one that was taken out, is no change of what is there."""
+    if list(map(now.get, before)) == list(before.values()):  # the usual case: something was imported
+        return []
     replaced = sorted(name for name, module in before.items() if name in now and now[name] is not module)
     return [Change(f"sys.modules[{n!r}]", "replaced", _module_restorer(n, before[n])) for n in replaced]
 
@@ -148,8 +177,7 @@ def _changed_handlers(before: Sequence[Any], now: Sequence[Any]) -> List[Change]
     changed = [(n, new) for n, old, new in zip(_compat.SIGNALS, before, now) if old is not new and old != new]
     numbers = [n for n, new in changed if not str(getattr(new, "__module__", "")).startswith("asyncio.")]
     handlers = dict(zip(_compat.SIGNALS, before))
-    names = [signal.Signals(n).name for n in numbers]
-    return [Change(f"handler of {name}", "changed", _restore_handler(n, handlers[n])) for n, name in zip(numbers, names)]
+    return [Change(changes.handler(n), "changed", _restore_handler(n, handlers[n])) for n in numbers]
 
 
 def _restore_handler(number: int, handler: Any) -> Callable[[], None]:
@@ -160,15 +188,23 @@ def _changed_locale(before: str, now: str) -> List[Change]:
     return [Change("locale", "changed", lambda: _compat.set_locale(before))]
 
 
-def _filters() -> List[Any]:
-    return list(warnings.filters)
+def _filters() -> Sequence[Any]:
+    return warnings.filters
+
+
+def _show_filter(entry: Any) -> str:
+    """A filter as ``-W`` takes it: action, message, category, module."""
+    action, message, category, module, line = entry
+    parts = [action, getattr(message, "pattern", message), category.__name__, getattr(module, "pattern", module)]
+    text = ":".join(str(part or "") for part in [*parts, line])
+    return printable(text.rstrip(":"))
 
 
 def _changed_filters(before: List[Any], now: List[Any]) -> List[Change]:
     def restore() -> None:
         _compat.set_warning_filters(before)
 
-    return [Change("warnings.filters", "changed", restore)]
+    return [Change("warnings.filters", _difference(before, now, _show_filter), restore)]
 
 
 def _changed_umask(before: Optional[int], now: Optional[int]) -> List[Change]:
@@ -182,13 +218,18 @@ def _ignore(result: Any) -> None:
     """What a setter returns is of no use."""
 
 
-_STATE: Tuple[Tuple[Callable[[], Any], Callable[[Any, Any], List[Change]]], ...] = (
-    (_variables, _changed_variables),
-    (_folder, _changed_folder),
-    (_path, _changed_path),
-    (_modules, _changed_modules),
-    (_compat.signal_handlers, _changed_handlers),
-    (_compat.current_locale, _changed_locale),
-    (_filters, _changed_filters),
-    (_compat.current_umask, _changed_umask),
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_STATE: Tuple[Tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Any, Any], List[Change]]], ...] = (
+    (_compat.raw_environment, dict, _changed_variables),
+    (_folder, _as_it_is, _changed_folder),
+    (_path, list, _changed_path),
+    (_modules, dict, _changed_modules),
+    (_compat.signal_handlers, _as_it_is, _changed_handlers),
+    (_compat.current_locale, _as_it_is, _changed_locale),
+    (_filters, list, _changed_filters),
+    (_compat.current_umask, _as_it_is, _changed_umask),
 )
+"""How each is read, how it is copied where that is the live thing, and the changes between two readings."""

@@ -17,8 +17,15 @@ class Probe:
     """
 
     kind = ""
+    choice = ""
+    """The word that `leak_kinds` asks for it by, where that is not its kind."""
     ends = True
     """Whether its things may end while they are waited for."""
+    carries_over = True
+    """Whether the baseline of a test that has ended clean does for the next: where it is known who made a thing.
+
+    Else what the runner does between two tests would be the second one's: pytest changes ``PYTEST_CURRENT_TEST``.
+    """
 
     def snapshot(self) -> Any:
         """Return the identities of all that is alive: the baseline."""

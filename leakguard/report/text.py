@@ -36,7 +36,7 @@ def group(leaks: Iterable[Leak]) -> List[List[Leak]]:
     for leak in leaks:
         key: Tuple[object, ...] = (leak.kind, leak.origin, leak.place, leak.waiting_in, leak.state, leak.hint)
         key += (leak.owner,)
-        if leak.origin is None:
+        if leak.origin is None or leak.kind == "environ":  # one line may change many variables
             key += (leak.name,)
         groups.setdefault(key, []).append(leak)
     return list(groups.values())

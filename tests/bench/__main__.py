@@ -4,8 +4,9 @@ import argparse
 import json
 import platform
 import sys
+import time
 
-from tests.bench import busy, crowded, empty, hubs, imports, kinds, page, peers
+from tests.bench import busy, crowded, empty, hubs, imports, kinds, measure, page, peers
 
 TOPICS = {
     "empty": empty.sync,
@@ -26,11 +27,14 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure what leakguard costs.")
     parser.add_argument("topics", nargs="*", metavar="TOPIC", help=f"of {', '.join(TOPICS)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="a few rounds only: whether it works, not what it costs")
+    parser.add_argument("--cpu", action="store_true", help="the processor's time: for figures beside other work")
     parser.add_argument("--json", metavar="FILE", help="write the results to FILE as well")
     arguments = parser.parse_args()
     unknown = [topic for topic in arguments.topics if topic not in TOPICS]
     if unknown:
         parser.error(f"TOPIC must be of {', '.join(TOPICS)} (got {unknown[0]!r})")
+    if arguments.cpu:
+        measure.clock[0] = time.process_time
     results = {"python": platform.python_version(), "topics": {}}
     print(f"Python {results['python']}, medians")
     for topic in arguments.topics or TOPICS:
