@@ -9,7 +9,7 @@ from _thread import get_ident
 from typing import Any, Callable, Dict, Optional
 
 from leakguard import _compat, guard, hooks, origin
-from leakguard.check import warn
+from leakguard.check import course_listeners, warn
 from leakguard.guard import ACTIVE, CLOSED, Guard, LeakGuard, Subject, probes_of
 from leakguard.model import LeakError
 from leakguard.policy import Policy, check_class, has_options, key_category, methods_with_options, resolve
@@ -58,6 +58,10 @@ class TestGuard(Guard):
     state = ACTIVE
     is_verified = False
     result: Any = None
+    began = 0.0
+    """When it began, by the guard's clock, where a report was asked for."""
+    has_succeeded = False
+    """Whether the test and its cleanups have, where a report was asked for."""
     plans: Dict[Any, Any] = {}
     _subject: Optional[Subject] = None
 
@@ -73,6 +77,9 @@ class TestGuard(Guard):
         else:
             _open.add(self)
         self.plan = plan
+        if course_listeners:
+            for listener in course_listeners:
+                listener.begins(self)
         _owner.set(self)
         if plan.is_async:
             _compat.set_in_test_context(test, _owner, self)
@@ -146,6 +153,11 @@ class TestGuard(Guard):
             self._subject = Subject(f"{name}.{self.method}", f"{self.method} ({name})")
         return self._subject
 
+    def name(self) -> str:
+        """The id of the test, without the title, which only a message needs."""
+        plan = self.plan
+        return self.subject.id if plan.names_itself else f"{plan.name}.{self.method}"
+
     def is_clean(self) -> bool:
         """Whether nothing is new, on the test's own loop neither."""
         plan = self.plan
@@ -205,6 +217,9 @@ class TestGuard(Guard):
                 warn(f"leakguard: {self.subject.title} was not checked for leaks: its cleanups were cleared or not run")
         if plan.names_itself:
             self._subject = _named_by_itself(test)
+        if course_listeners:
+            for listener in course_listeners:
+                listener.ends(self)
         self.test = None
         if self.is_wide or self.is_foreign or plan.is_async:
             self.loop = self.result = None
@@ -353,6 +368,8 @@ class LeakGuardMixin:
         guard = self._leakguard_guard
         if guard is None:
             return outcome
+        if course_listeners:
+            guard.result, guard.has_succeeded = _compat.result_of(self)
         guard.is_verified = True
         if guard.is_clean():
             return outcome

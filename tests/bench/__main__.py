@@ -5,7 +5,7 @@ import json
 import platform
 import sys
 
-from tests.bench import busy, crowded, empty, hubs, imports, kinds, page, peers
+from tests.bench import busy, crowded, empty, hubs, imports, kinds, page, peers, records
 
 TOPICS = {
     "empty": empty.sync,
@@ -19,6 +19,7 @@ TOPICS = {
     "import": imports.imports,
     "page": page.page,
     "peers": peers.peers,
+    "records": records.records,
 }
 
 
