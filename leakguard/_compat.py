@@ -328,6 +328,12 @@ def live_task_count() -> int:
     return sum(1 for task in things if task is not None and not task.done())
 
 
+def tasks_of_loop(loop: Any) -> Any:
+    """The pending tasks of a loop, in whatever thread it runs (from 3.14; before that only in the loop's own)."""
+    tasks = asyncio_tasks()
+    return tasks.all_tasks(loop) if tasks is not None else ()
+
+
 def unregister_task(task: Any) -> None:
     """Take a task out of every set that ``asyncio.all_tasks`` reads, and silence its destructor (3.9 to 3.15)."""
     tasks = sys.modules["asyncio.tasks"]
@@ -564,6 +570,62 @@ def has_failed(test: Any, result: Any) -> bool:
         return True
     foreign = getattr(result, "_excinfo", None) or ()
     return any(not getattr(info, "typename", "Skipped").startswith("Skip") for info in foreign)
+
+
+def result_of(test: Any) -> Tuple[Any, bool]:
+    """The result that a running test reports to, and whether all has gone well so far, parts too (3.9 to 3.15)."""
+    outcome = getattr(test, "_outcome", None)
+    marked = [getattr(thing, "__unittest_expecting_failure__", False) for thing in (test, _method(test))]
+    return getattr(outcome, "result", None), getattr(outcome, "success", False) and not any(marked)
+
+
+def _method(test: Any) -> Any:
+    return getattr(test, test._testMethodName, None)
+
+
+_LISTS = (("errors", "error"), ("failures", "failed"), ("expectedFailures", "expected failure"), ("skipped", "skipped"))
+
+_EXCEPTIONS = {"Skipped": "skipped", "SkipTest": "skipped", "XFailed": "expected failure"}
+"""The exceptions of pytest that are no failures."""
+
+_EVENTS = {
+    "addError": "error",
+    "addFailure": "failed",
+    "addSubTest": "failed",
+    "addUnexpectedSuccess": "unexpected success",
+    "addExpectedFailure": "expected failure",
+    "addSkip": "skipped",
+}
+"""What Django's parallel workers send on, the worst first."""
+
+
+def outcome_of(test: Any, result: Any, has_succeeded: bool) -> Tuple[str, str]:
+    """What came of a test that has just ended, and the text of it: the last entries of the result's lists.
+
+    A foreign result without those lists keeps exceptions in ``_excinfo``, but those of a subTest (pytest's), or sends on
+    ``events`` (that of Django's parallel workers). Of any other only a test that has succeeded is known.
+    """
+    if result is None:
+        skipped = any(getattr(thing, "__unittest_skip__", False) for thing in (test, _method(test)))
+        return ("skipped" if skipped else "unknown"), ""
+    for name, outcome in _LISTS:
+        entries: Any = getattr(result, name, None)
+        last = entries[-1][0] if entries and isinstance(entries, list) else None
+        if last is test or getattr(last, "test_case", None) is test:
+            return outcome, str(entries[-1][1])
+    surprises = getattr(result, "unexpectedSuccesses", None)
+    if isinstance(surprises, list) and surprises[-1:] and surprises[-1] is test:
+        return "unexpected success", ""
+    return _foreign_outcome(result) or ("passed" if has_succeeded else "unknown"), ""
+
+
+def _foreign_outcome(result: Any) -> str:
+    """The worst that a foreign result keeps of its last test, "" if it keeps nothing that is bad."""
+    index = getattr(result, "test_index", None)
+    told = {_EVENTS.get(event[0], "") for event in getattr(result, "events", ()) if event[1:2] == (index,)}
+    infos = getattr(result, "_excinfo", None)
+    told |= {_EXCEPTIONS.get(getattr(info, "typename", ""), "failed") for info in infos or ()}
+    return next((outcome for outcome in _EVENTS.values() if outcome in told), "")
 
 
 def exempt_own_task(test: Any, settled: Any) -> None:
@@ -824,6 +886,18 @@ def descriptor_numbers() -> List[int]:
     if _DESCRIPTORS is None:  # pragma: no cover - Windows
         return list(range(256))
     return [int(name) for name in os.listdir(_DESCRIPTORS)]
+
+
+def descriptor_count() -> int:
+    """How many descriptors are open; -1 where that is too dear. Linux from 6.2 says it as the size of the list."""
+    try:
+        if sys.platform == "linux":
+            size = os.stat("/proc/self/fd").st_size
+            if size:
+                return size
+        return len(os.listdir(_DESCRIPTORS)) - 1 if _DESCRIPTORS is not None else -1
+    except OSError:  # none left to read the list with
+        return -1
 
 
 def descriptor_target(number: int) -> str:

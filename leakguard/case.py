@@ -9,10 +9,10 @@ from _thread import get_ident
 from typing import Any, Callable, Dict, Optional
 
 from leakguard import _compat, guard, hooks, origin
-from leakguard.check import warn
+from leakguard.check import course_listeners, warn
 from leakguard.guard import ACTIVE, CLOSED, Guard, LeakGuard, Subject, probes_of
 from leakguard.model import LeakError
-from leakguard.policy import Policy, check_class, key_category, resolve
+from leakguard.policy import Policy, check_class, has_options, key_category, methods_with_options, resolve
 
 __unittest = True
 
@@ -23,11 +23,20 @@ _owner, _open, _hooks, _modules = origin.OWNER, origin.open_guards, hooks.hooks,
 
 
 class Plan:
-    """What is checked of a test method, worked out once for as long as the guard around it is active."""
+    """What is checked of a test method, and of all of its class that have no options of their own.
+
+    Worked out once for as long as the guard around them is active: it is three times as dear as the check.
+    """
 
     # has_plain_run: whether unittest's own run() runs the tests, and so calls doCleanups() at their end
     # is_fresh: whether a test needs a baseline of its own, also after one that has ended clean
-    __slots__ = ("cls", "subject", "policy", "probes", "is_async", "is_fresh", "has_plain_run", "snapshots", "looks")
+    # names_itself: whether the class has an id() of its own
+    # others: the names of methods that it is not for
+    __slots__ = (
+        "cls", "name", "names_itself", "others", "policy", "probes", "is_async", "is_fresh", "has_plain_run", "snapshots", "looks"
+    )  # fmt: skip
+
+    others: Any
 
     def __init__(self, cls: Any, method: str) -> None:
         self.cls = cls
@@ -40,8 +49,8 @@ class Plan:
         self.is_async = hasattr(cls, "addAsyncCleanup")
         self.is_fresh = self.is_async or not all(probe.carries_over for probe in self.probes)
         self.has_plain_run = cls.run is unittest.TestCase.run or cls.run.__module__ == "unittest.async_case"
-        name = class_name(cls)
-        self.subject = Subject(f"{name}.{method}", f"{method} ({name})") if cls.id is unittest.TestCase.id else None
+        self.name = class_name(cls)
+        self.names_itself = cls.id is not unittest.TestCase.id
 
 
 class TestGuard(Guard):
@@ -51,18 +60,28 @@ class TestGuard(Guard):
     state = ACTIVE
     is_verified = False
     result: Any = None
+    began = 0.0
+    """When it began, by the guard's clock, where a report was asked for."""
+    has_succeeded = False
+    """Whether the test and its cleanups have, where a report was asked for."""
     plans: Dict[Any, Any] = {}
     _subject: Optional[Subject] = None
 
     def __init__(self, test: Any) -> None:
         self.test = test
         self.parent = parent = _owner.get()
-        plan = parent.plans.get(test._testMethodName) if parent is not None else None
+        self.method = method = test._testMethodName
+        plan = parent.plans.get(type(test)) if parent is not None else None
+        if plan is None or method in plan.others:
+            plan = parent.plans.get(method) if parent is not None else None
         if plan is None or plan.cls is not type(test) or _open or parent.state != ACTIVE:
-            plan = self._begin_carefully(type(test), test._testMethodName)
+            plan = self._begin_carefully(type(test), method)
         else:
             _open.add(self)
         self.plan = plan
+        if course_listeners:
+            for listener in course_listeners:
+                listener.begins(self)
         _owner.set(self)
         if plan.is_async:
             _compat.set_in_test_context(test, _owner, self)
@@ -89,6 +108,9 @@ class TestGuard(Guard):
         else:
             if parent.scope != "test":
                 parent.plans[method] = plan
+            if parent.scope == "class" and not has_options(getattr(cls, method, None)):
+                plan.others = methods_with_options(cls)
+                parent.plans[cls] = plan
             _hooks.want(probe.kind for probe in plan.probes)
             _hooks.update()
         self.open()
@@ -126,7 +148,17 @@ class TestGuard(Guard):
     @property
     def subject(self) -> Subject:
         """How the test is named; one with an ``id()`` of its own is asked."""
-        return self.plan.subject or self._subject or _named_by_itself(self.test)
+        if self._subject is None and self.plan.names_itself:
+            return _named_by_itself(self.test)
+        if self._subject is None:
+            name = self.plan.name
+            self._subject = Subject(f"{name}.{self.method}", f"{self.method} ({name})")
+        return self._subject
+
+    def name(self) -> str:
+        """The id of the test, without the title, which only a message needs."""
+        plan = self.plan
+        return self.subject.id if plan.names_itself else f"{plan.name}.{self.method}"
 
     def is_clean(self) -> bool:
         """Whether nothing is new, on the test's own loop neither."""
@@ -185,8 +217,11 @@ class TestGuard(Guard):
                 _compat.drop_cleanup(test, self.first_cleanup)
             elif not is_interrupted and not _is_skipped(test):
                 warn(f"leakguard: {self.subject.title} was not checked for leaks: its cleanups were cleared or not run")
-        if plan.subject is None:
+        if plan.names_itself:
             self._subject = _named_by_itself(test)
+        if course_listeners:
+            for listener in course_listeners:
+                listener.ends(self)
         self.test = None
         if self.is_wide or self.is_foreign or plan.is_async:
             self.loop = self.result = None
@@ -335,6 +370,8 @@ class LeakGuardMixin:
         guard = self._leakguard_guard
         if guard is None:
             return outcome
+        if course_listeners:
+            guard.result, guard.has_succeeded = _compat.result_of(self)
         guard.is_verified = True
         if guard.is_clean():
             return outcome

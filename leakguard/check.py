@@ -69,6 +69,7 @@ class Check:
     def verdict(self, has_failed: Callable[[], bool]) -> Steps:
         """Settle, describe, report, isolate; return the error to raise, if any."""
         findings = yield from self._find()
+        self.guard.waited = self.waited
         error = None
         if findings or self.matched:
             report, error = self._report([finding.leak for finding in findings], has_failed)
@@ -299,6 +300,9 @@ class Check:
 
 listeners: List[Callable[[LeakReport], None]] = []
 """Called with every report that has a leak or a match of an ignore rule; the runner adds its own."""
+
+course_listeners: List[Any] = []
+"""Told when the guard of a test ``begins`` and ``ends``, and when nothing ``rests`` under guard; empty without a report."""
 
 
 def _accountable(owner: Any) -> Any:

@@ -8,8 +8,10 @@ import sys
 import unittest
 from typing import Any, List, Optional, Sequence
 
-from leakguard import policy
-from leakguard.runner import GuardedRunner, Record, advice_of
+from leakguard import policy, report
+from leakguard.record import RunRecord
+from leakguard.report import text
+from leakguard.runner import GuardedRunner, Record
 
 __unittest = True
 
@@ -42,11 +44,17 @@ def parser() -> argparse.ArgumentParser:
             metavar=option.metavar,
             help=f"{option.help} (default: {_shown(option.default)})",
         )
-    group.add_argument("--leak-report", action="append", metavar="FILE", help="write a report: FILE.json (repeatable)")
+    suffixes = f"write a report: {_names()} (repeatable)"
+    group.add_argument("--leak-report", action="append", metavar="FILE", help=suffixes)
+    group.add_argument("--leak-merge", nargs="+", metavar="PATH", help="make one report of many, run nothing")
     group.add_argument("--leak-advise", action="store_true", help="propose key tests, with a patch for git apply")
     group.add_argument("--leak-trace", action="store_true", help="let tracemalloc note the lines that open files")
     group.add_argument("--leak-selftest", action="store_true", help="plant a leak of each kind, show that it is seen")
     return made
+
+
+def _names() -> str:
+    return ", ".join(one.name for one in report.FORMATS)
 
 
 def _shown(default: Any) -> str:
@@ -71,10 +79,11 @@ def read_flags(arguments: argparse.Namespace) -> "dict[str, Any]":
 def check_report_paths(paths: Sequence[str]) -> None:
     """Fail before the run, not after it. Raises ValueError for a format or a folder that cannot be."""
     for path in paths:
-        if not path.endswith(".json"):
-            raise ValueError(f"--leak-report: FILE must end in .json (got {path!r})")
+        found = report.format_of(path)
+        if found is None:
+            raise ValueError(f"--leak-report: FILE must have the suffix of, or be, one of {_names()} (got {path!r})")
         folder = os.path.dirname(os.path.abspath(path))
-        if not os.path.isdir(folder):
+        if found.is_file and not os.path.isdir(folder):
             raise ValueError(f"--leak-report: FILE must be in a folder that exists (got {path!r})")
 
 
@@ -84,7 +93,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     leak_parser = parser()
     arguments, rest = leak_parser.parse_known_args(argv)
     unknown = [word for word in rest if word.startswith("--leak-")]
-    reports = arguments.leak_report or []
+    reports = [*(arguments.leak_report or []), *_report_of_environment(arguments.leak_merge)]
     try:
         if unknown:
             raise ValueError(f"unknown leak option {unknown[0]}; known ones: {', '.join(_flags(leak_parser))}")
@@ -94,8 +103,11 @@ def main(argv: Optional[List[str]] = None) -> int:
         check_report_paths(reports)
     except ValueError as error:
         leak_parser.error(str(error))
+    reports = [os.path.abspath(path) if "." in path else path for path in reports]  # tests go elsewhere
     if any(word in ("-h", "--help") for word in rest):
         sys.stdout.write(leak_parser.format_help() + "\nAll other arguments are those of python -m unittest:\n\n")
+    if arguments.leak_merge:
+        return _merge(leak_parser, arguments.leak_merge, reports, rest)
     if arguments.leak_selftest:
         from leakguard import selftest  # it imports subprocess, which few runs need
 
@@ -103,11 +115,47 @@ def main(argv: Optional[List[str]] = None) -> int:
     if arguments.leak_trace:
         _trace()
     record = Record()
+    record.recorder = _recorder(reports)
     policy.command_line.update(flags)
     try:
         return _run(rest, record, reports, arguments.leak_advise)
     finally:
         policy.command_line.clear()
+
+
+def _report_of_environment(merges: Any) -> List[str]:
+    """``LEAKGUARD_REPORT=FILE`` asks for one report, as the flag does; a folder is for all processes."""
+    value = os.environ.get("LEAKGUARD_REPORT", "")
+    return [value] if value and not merges and not report.is_folder(value) else []
+
+
+def _recorder(reports: Sequence[str]) -> Any:
+    """What puts the run on record; a report of lines is written while it goes on."""
+    if not reports:
+        return None
+    from leakguard import journal, recording
+
+    return recording.Recorder([journal.Journal(path, os.O_TRUNC) for path in reports if path.endswith(".jsonl")])
+
+
+def _merge(leak_parser: Any, paths: Sequence[str], reports: Sequence[str], rest: Sequence[str]) -> int:
+    """Make one report of many, print the summary of all of them, and say what is incomplete; run nothing."""
+    from leakguard import merge
+
+    if rest:
+        leak_parser.error(f"--leak-merge runs nothing, and takes no arguments of unittest (got {rest[0]!r})")
+    try:
+        record = merge.read(paths)
+    except ValueError as error:
+        leak_parser.error(str(error))
+    written = write_reports(reports, record)
+    lines = [f"Merged {text.count_of(record.tests_run, 'test')} of {record.environment.get('processes', '1')} processes"]
+    lines += text.summary(record.reports) + [f"Incomplete: {problem}" for problem in record.problems]
+    sys.stderr.write("\n".join(lines) + "\n")
+    has_leaked = any(leak.counted for found in record.reports for leak in found.leaks)
+    if has_leaked or not written or any(test.has_failed for test in record.tests):
+        return FAILED
+    return PASSED if record.tests else NO_TESTS
 
 
 def _trace() -> None:
@@ -130,8 +178,10 @@ def _run(rest: List[str], record: Record, reports: Sequence[str], advises: bool)
         program = unittest.main(module=None, argv=["python -m leakguard", *rest], testRunner=runner, exit=False)
         result = program.result
     finally:
-        written = write_reports(reports, record)
+        written = _write_reports_of(record, reports)
     if advises:
+        from leakguard.proposal import advice_of  # it reads sources, which few runs need
+
         _print_bytes(advice_of(record, folder))
     if not result.wasSuccessful() or record.fails() or not written:
         return FAILED
@@ -140,14 +190,20 @@ def _run(rest: List[str], record: Record, reports: Sequence[str], advises: bool)
     return PASSED
 
 
-def write_reports(paths: Sequence[str], record: Record) -> bool:
+def _write_reports_of(record: Record, reports: Sequence[str]) -> bool:
+    """Write the reports of a run; those of lines have been written by now."""
+    if record.recorder is None or not record.recorder.is_of_this_process():
+        return True
+    written = not any(journal.problem for journal in record.recorder.journals if journal.path in reports)
+    return write_reports([path for path in reports if not path.endswith(".jsonl")], record.as_run()) and written
+
+
+def write_reports(paths: Sequence[str], record: RunRecord) -> bool:
     """Write every report; one that cannot be written is said, and loses no other."""
     written = True
     for path in paths:
-        from leakguard.report import json as json_report  # 10 ms that a run without a report need not pay
-
         try:
-            json_report.write(path, record.reports, record.tests_run)
+            sys.stdout.write(report.write(path, record))
         except OSError as error:
             written = False
             sys.stderr.write(f"python -m leakguard: error: the report could not be written to {path}: {error}\n")

@@ -7,12 +7,13 @@ pays, so it is written for speed; whatever is seen is handed to a `Check`.
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from _thread import get_ident
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple
 
 from leakguard import _compat, hooks, origin
-from leakguard.check import Check, Steps, log, warn
+from leakguard.check import Check, Steps, course_listeners, log, warn
 from leakguard.model import Leak, LeakError, printable
 from leakguard.policy import Policy, check_options, resolve
 from leakguard.probes import ALL
@@ -49,6 +50,8 @@ class Guard:
     loop: Any = None
     """The test's own loop, for as long as the verdict lets it turn."""
     leaks: Tuple[Leak, ...] = ()
+    waited = 0.0
+    """Seconds that its check waited for suspects to end, also where they did."""
     clean: Any = None
     """Probes and baselines of the test that has just ended clean: the next test of the class begins with them."""
     parent: Any = None
@@ -95,6 +98,7 @@ class Guard:
     def widen(self) -> None:
         """Hold the hooks, and look anew at what probes remember."""
         self.is_wide = True
+        _begin_own_report(self)
         _hooks.acquire()
         _hooks.want(probe.kind for probe in self.probes)
         self.refresh()
@@ -155,6 +159,9 @@ class Guard:
                 _owner.set(self._previous)
                 origin.wide_guards.discard(self)
                 _hooks.release()
+                if course_listeners and not (_open or origin.wide_guards):
+                    for listener in course_listeners:
+                        listener.rests()
             else:
                 _owner.set(self.parent)
 
@@ -207,6 +214,15 @@ class Guard:
                 loop = self.loop
                 if loop is not None and not loop.is_closed() and not loop.is_running():
                     _turn(loop)
+
+
+def _begin_own_report(guard: Guard) -> None:
+    """Let this process have its own report, where the environment asks for it; the import is paid only then."""
+    wanted = os.environ.get("LEAKGUARD_REPORT")
+    if wanted:
+        from leakguard import process_report
+
+        process_report.here.begin(wanted, str(guard.subject.id))
 
 
 def _turn(loop: Any) -> None:

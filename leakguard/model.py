@@ -85,6 +85,11 @@ class LeakReport(NamedTuple):
     ignored: Tuple[Tuple[str, str], ...] = ()
     """The ignore rules that matched here, each with the name of what it matched."""
 
+    def as_dict(self) -> Dict[str, Any]:
+        """Return it as plain JSON types."""
+        ignored = [list(match) for match in self.ignored]
+        return {**self._asdict(), "leaks": [leak.as_dict() for leak in self.leaks], "ignored": ignored}
+
 
 class LeakError(AssertionError):
     """A leak is a failure: raised by a check that found one; ``.leaks`` has them as data."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import warnings
 import sys
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from types import FunctionType
+from typing import Any, Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
 
 from leakguard import ignore
 
@@ -265,6 +266,22 @@ def key_test(thing: Any = None) -> Any:
         return decorated
 
     return decorate
+
+
+def has_options(method: Any) -> bool:
+    """Whether a test method is decorated with options, or as a key test."""
+    return hasattr(method, _POLICY) or hasattr(method, _KEY)
+
+
+def methods_with_options(cls: type) -> FrozenSet[str]:
+    """The names of a class's methods that have, or may have, options of their own: what is no function is not asked."""
+    return frozenset(
+        name
+        for base in cls.__mro__
+        if base.__module__ not in ("unittest.case", "unittest.async_case", "builtins")
+        for name, value in vars(base).items()
+        if type(value) is not FunctionType or has_options(value)
+    )
 
 
 def key_category(cls: Optional[type], method: Any) -> Optional[str]:

@@ -31,6 +31,19 @@ class TestRecord(NamedTuple):
     details: str = ""
     """The text of its failure or error, or the reason why it was skipped."""
 
+    @property
+    def is_fixture(self) -> bool:
+        """Whether it is no test, but a fixture of a class or module that failed or was skipped."""
+        return self.id.startswith(_FIXTURES)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a run with it has failed."""
+        return self.outcome in ("failed", "error", "unexpected success")
+
+
+_FIXTURES = tuple(f"{name} (" for name in ("setUpClass", "tearDownClass", "setUpModule", "tearDownModule"))
+
 
 class RunRecord(NamedTuple):
     """One run, or several that were merged."""
@@ -49,3 +62,8 @@ class RunRecord(NamedTuple):
     """Known leaks that their tests no longer show, a line each."""
     problems: Tuple[str, ...] = ()
     """What is incomplete, a sentence each: a file that could not be read, a process that did not end its run."""
+
+    @property
+    def tests_run(self) -> int:
+        """How many tests ran; what failed in a fixture is no test."""
+        return sum(1 for test in self.tests if not test.is_fixture)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import sys
 import unittest
 import unittest.suite
-from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
-from leakguard import _compat, advise, case, check, exit, origin
+from leakguard import _compat, case, check, exit
 from leakguard.guard import Guard, Subject
 from leakguard.ignore import Rule
 from leakguard.model import LeakError, LeakReport
 from leakguard.policy import may_have_key_scope, resolve
+from leakguard.record import RunRecord
 from leakguard.report import text
 from leakguard.timing import Course, Creation, Observation, Timing
 
@@ -99,6 +98,15 @@ class Record:
         self.skipped: Set[str] = set()
         self.fixture_births: Set[Creation] = set()
         self.seconds = 0.0
+        self.recorder: Any = None
+        """What puts each test on record, where a report was asked for."""
+
+    def as_run(self) -> RunRecord:
+        """The run as plain data, which reports are made from; its tests only where a report was asked for."""
+        if self.recorder is None:
+            return RunRecord(reports=tuple(self.reports), seconds=self.seconds)
+        run: RunRecord = self.recorder.record(self.reports)
+        return run
 
     def fails(self) -> bool:
         """Whether a leak counts that no test, class or module has failed for."""
@@ -135,6 +143,8 @@ class GuardedRunner(unittest.TextTestRunner):
         """Run the suite, check what is left at its end, and print the summary, even after Ctrl-C."""
         record, policy = self.record or Record(), resolve()
         record.rules = policy.ignore
+        begin_recording(record)
+        self._recorder = record.recorder
         check.listeners.append(record.reports.append)
         self._fixtures = Fixtures()
         hooks = _compat.SuiteHooks(unittest.suite.TestSuite, self._fixtures)
@@ -161,9 +171,14 @@ class GuardedRunner(unittest.TextTestRunner):
             finally:
                 guard.close()
                 check.listeners.remove(record.reports.append)
+                end_recording(record)
             self._print_summary(record)
 
+    _recorder: Any = None
+
     def _makeResult(self) -> Any:
+        if self._recorder is not None:
+            self.resultclass = recorded(self.resultclass, self._recorder)
         self._fixtures.result = result = super()._makeResult()
         return result
 
@@ -180,62 +195,31 @@ class GuardedRunner(unittest.TextTestRunner):
             self.stream.flush()
 
 
+def begin_recording(record: Record) -> None:
+    """Put the tests on record from now on, if a report was asked for, here or by the environment."""
+    if record.recorder is not None or os.environ.get("LEAKGUARD_REPORT"):
+        from leakguard import process_report  # 5 ms that a run without a report need not pay
+
+        record.recorder = process_report.begin_run(record.recorder)
+
+
+def end_recording(record: Record) -> None:
+    """Put the end of the run on record."""
+    if record.recorder is not None:
+        from leakguard import process_report
+
+        process_report.end_run(record.recorder)
+
+
+def recorded(result_class: Any, recorder: Any) -> Any:
+    """Return a class of results that puts on record what it is told, beside what it does with it."""
+    from leakguard.recording import RecordedResult
+
+    if not isinstance(result_class, type):
+        return result_class  # a function may return anything
+    return type(result_class.__name__, (RecordedResult, result_class), {"recorder": recorder})
+
+
 def live_things() -> Dict[str, int]:
     """How many threads and tasks are alive now."""
     return {"threads": len(_compat.live_threads), "tasks": _compat.live_task_count()}
-
-
-# -- advice --------------------------------------------------------------------------------------
-
-
-def advice_of(record: Record, folder: str) -> str:
-    """Propose key tests from what a run, begun in `folder`, has put on record; skipped tests are left out."""
-    root = _repository(os.path.realpath(folder))
-    tests = [_as_test(course, root) for course in record.courses if course.id not in record.skipped]
-    sources = {}
-    for path in {test.definition.path for test in tests if test.definition.path}:
-        with open(os.path.join(root, path), "rb") as file:
-            sources[path] = file.read()
-    return advise.advice(tests, record.seconds, sources, _lines(record.fixture_births))
-
-
-def _as_test(course: Course, root: str) -> advise.Test:
-    owner = next((cls for cls in course.cls.__mro__ if course.method in vars(cls)), course.cls)
-    return advise.Test(
-        id=course.id,
-        seconds=course.seconds,
-        load=course.load,
-        lines=_lines(course.births),
-        definition=_definition(owner, course.method, root),
-        is_key=course.category is not None,
-        is_inherited=owner is not course.cls,
-    )
-
-
-def _lines(creations: Iterable[Creation]) -> "frozenset[advise.Line]":
-    return frozenset(advise.Line(kind, str(origin.place_of(code, at))) for kind, code, at in creations)
-
-
-def _definition(cls: Any, method: str, root: str) -> advise.Definition:
-    """Where a class's own method is written, as a path below the root of the repository."""
-    path = os.path.realpath(getattr(sys.modules.get(cls.__module__), "__file__", None) or "")
-    inside = os.path.join(root, "")
-    problem = ""
-    if not (path.endswith(".py") and os.path.isfile(path)):
-        problem = f"module {cls.__module__} has no source file"
-    elif not path.startswith(inside) or origin.rank(path) != origin.USER:
-        problem = f"{origin.show_path(path)} is not a file of this repository"
-    code = getattr(inspect.unwrap(vars(cls).get(method)), "__code__", None)
-    line = getattr(code, "co_firstlineno", 0)
-    shown = "" if problem else path[len(inside) :].replace(os.sep, "/")
-    return advise.Definition(shown, cls.__qualname__, method, line, problem)
-
-
-def _repository(folder: str) -> str:
-    """The root of the repository that a folder is in: the nearest one with ``.git``, else the folder itself."""
-    root = folder
-    while not os.path.exists(os.path.join(root, ".git")):
-        root, below = os.path.dirname(root), root
-        if root == below:
-            return folder
-    return root

@@ -23,12 +23,14 @@ def own_record():
     """
     reports = []
     saved, check.listeners[:] = check.listeners[:], [reports.append]
+    saved_listeners, check.course_listeners[:] = check.course_listeners[:], []
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LEAKGUARD_")}
     try:
         with mock.patch.dict(policy.command_line, clear=True), mock.patch.dict(os.environ, environ, clear=True):
             yield reports
     finally:
         check.listeners[:] = saved
+        check.course_listeners[:] = saved_listeners
 
 
 def suite_of(*cases):

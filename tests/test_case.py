@@ -732,6 +732,52 @@ class PolicyTests(LeaksTestCase):
         self.assert_clean(Case, tests=2)
 
 
+    def test_methods_of_one_class(self):
+        """Tests of a class share what is checked of them, but for a method that has options of its own, wherever it stands."""
+        outer = self
+
+        class Tolerant:
+            """A callable that is no function, with options of its own."""
+
+            def __call__(self):
+                outer.leak("three")
+
+        class Case(GuardedCase):
+            def test_1(self):
+                outer.leak("one")
+
+            @leak_policy(action="log")
+            def test_2(self):
+                outer.leak("two")
+
+            test_3 = leak_policy(threshold=1)(Tolerant())
+
+            def test_4(self):
+                outer.leak("four")
+
+            @leak_policy(action="off")
+            def test_5(self):
+                outer.leak("five")
+
+            def test_6(self):
+                outer.leak("six")
+
+        for first in (1, 2, 3, 5):
+            with self.subTest(first=first):
+                order = sorted(range(1, 7), key=lambda number: (number != first, number))
+                result = unittest.TestResult()
+                with own_record() as reports:
+                    unittest.TestSuite(Case(f"test_{number}") for number in order).run(result)
+                self.assertEqual(result.errors, [])
+                failed = sorted(test._testMethodName for test, _ in result.failures)
+                self.assertEqual(failed, ["test_1", "test_4", "test_6"])
+                notes = {report.owner[-1]: report.note for report in reports}
+                self.assertEqual(
+                    (notes["2"], notes["3"]), ("logged: the action is log", "tolerated: the threshold is 1")
+                )
+                self.assertNotIn("5", notes)
+
+
 class BlockTests(LeaksTestCase):
     """`LeakGuard`: the same check for a block of code or a function."""
 

@@ -12,7 +12,7 @@ from tests.test_runner import PLANTED, run_planted
 
 FLAGS = (
     "--leak-action, --leak-threshold, --leak-grace, --leak-kinds, --leak-ignore, --leak-scope, --leak-report, "
-    "--leak-advise, --leak-trace, --leak-selftest"
+    "--leak-merge, --leak-advise, --leak-trace, --leak-selftest"
 )
 
 
@@ -61,7 +61,7 @@ class StatusTests(unittest.TestCase):
                 '--leak-ignore: leak_ignore must be rules of the form "kind:glob" or "kind:glob@origin-glob" '
                 "(got 'tick')",
             ),
-            (["--leak-report", "leaks.txt"], "--leak-report: FILE must end in .json (got 'leaks.txt')"),
+            (["--leak-report", "leaks.txt"], "--leak-report: FILE must have the suffix of, or be, one of .json, .jsonl, .html, .xml, github (got 'leaks.txt')"),
             (
                 ["--leak-report", "nowhere/leaks.json"],
                 "--leak-report: FILE must be in a folder that exists (got 'nowhere/leaks.json')",
@@ -247,7 +247,7 @@ class ReportTests(unittest.TestCase):
             "        os.close(file)\n"
             "        return real('/dev/full', *args, **kwargs)\n"
             "    return real(file, *args, **kwargs)\n"
-            "import leakguard.report.json as report\n"
+            "import leakguard.report.files as report\n"
             "report.open = full\n"
             "sys.exit(cli.main(sys.argv[1:]))\n"
         )
@@ -259,3 +259,54 @@ class ReportTests(unittest.TestCase):
         self.assertIn(f"error: the report could not be written to {path}: ", process.stderr)
         self.assertIn("No space left on device", process.stderr)
         self.assertEqual(os.listdir(self.folder), ["full.py"])
+
+    def events(self, path):
+        """The events of a report of lines: kind, and what it is about."""
+        with open(path, encoding="utf-8") as file:
+            return [(event["event"], event.get("id") or event.get("owner")) for event in map(json.loads, file)]
+
+    def test_lines(self):
+        """A .jsonl has each event in the order in which it happened, and takes the place of an old one."""
+        path = os.path.join(self.folder, "leaks.jsonl")
+        for _ in range(2):
+            self.assertEqual(run_planted("--leak-report", path, "planted_leaks").returncode, 1)
+            a, b, c, d = (f"planted_leaks.LeakTests.test_{letter}" for letter in "abcd")
+            self.assertEqual(
+                self.events(path),
+                [
+                    ("begin", None),
+                    *[(event, test) for test in (a, b, c) for event in ("start", "leaks", "test")],
+                    ("start", d), ("test", d),
+                    ("end", None),
+                ],
+            )  # fmt: skip
+
+    def test_a_run_that_is_killed(self):
+        """A .jsonl has what was found until then, and no end."""
+        path = os.path.join(self.folder, "leaks.jsonl")
+        names = ["planted_workers.WorkerTests.test_leak", "planted_workers.KilledTests"]
+        process = run_planted("--leak-report", path, *names)
+        self.assertEqual(process.returncode, -9)
+        leaking, killed = "planted_workers.WorkerTests.test_leak", "planted_workers.KilledTests.test"
+        self.assertEqual(
+            self.events(path),
+            [("begin", None), ("start", leaking), ("leaks", leaking), ("test", leaking), ("start", killed)],
+        )
+
+    def test_a_test_that_forks(self):
+        """A child that comes back from its test's fork writes neither into a .jsonl nor a .json of its own."""
+        paths = [os.path.join(self.folder, name) for name in ("leaks.jsonl", "leaks.json")]
+        run_planted("--leak-report", paths[0], "--leak-report", paths[1], "planted_workers.ForkedTests")
+        test = "planted_workers.ForkedTests.test"
+        self.assertEqual(self.events(paths[0]), [("begin", None), ("start", test), ("test", test), ("end", None)])
+        with open(paths[1], encoding="utf-8") as file:
+            self.assertEqual([test["outcome"] for test in json.load(file)["tests"]], ["passed"])
+
+    def test_a_file_of_lines_that_cannot_be_written(self):
+        """It is said once, fails the run, and loses neither the result nor another report."""
+        other = os.path.join(self.folder, "other.json")
+        process = run_planted("--leak-report", "/proc/self/leaks.jsonl", "--leak-report", other, "planted_clean")
+        said = [line for line in process.stderr.splitlines() if "could not be written" in line]
+        self.assertEqual((process.returncode, len(said)), (1, 1), process.stderr)
+        self.assertIn("\nOK\n", process.stderr)
+        self.assertTrue(os.path.exists(other))

@@ -9,7 +9,8 @@ import sys
 import unittest
 from pathlib import Path
 
-from leakguard import cli, ignore, model, policy
+from leakguard import cli, ignore, merge, model, policy, recording
+from leakguard.record import RunRecord, TestRecord
 from leakguard.report import json as json_report
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -158,7 +159,7 @@ class TableTests(unittest.TestCase):
 
     def test_the_reference_lists_every_flag(self):
         """Every leak flag that the command line knows has a row, and no other."""
-        rows = {code(row[0]).split()[0] for row in table_rows("docs/reference/command-line.rst", "flag")}
+        rows = {code(row[0]).split()[0] for row in table_rows("docs/reference/command-line.rst", "flag") if row[0]}
         flags = {word for action in cli.parser()._actions for word in action.option_strings}
         self.assertEqual(flags, rows)
 
@@ -174,8 +175,15 @@ class TableTests(unittest.TestCase):
 
     def test_the_reference_lists_every_field_of_the_json_report(self):
         """The tables of the report have its fields, and those of a leak."""
-        top = {code(row[0]) for row in table_rows("docs/reference/json-report.rst", "field")}
-        self.assertEqual(set(json_report.as_dict([])), top)
+        top = {code(row[0]) for row in table_rows("docs/reference/json-report.rst", "field") if row[0]}
+        self.assertEqual(set(json_report.as_dict(RunRecord())), top)
+        test = {code(row[0]) for row in table_rows("docs/reference/json-report.rst", "of a test") if row[0]}
+        self.assertEqual({*TestRecord._fields, "leaks"}, test)
+        about = {code(row[0]) for row in table_rows("docs/reference/json-report.rst", "of the environment") if row[0]}
+        named = {"implementation", "platform"}  # in the row of python
+        self.assertEqual({*recording.environment(), "processes"}, about | named)
+        events = {code(row[0]) for row in table_rows("docs/reference/json-report.rst", "event") if row[0]}
+        self.assertEqual(set(merge.EVENTS), events)
         leak = {code(row[0]) for row in table_rows("docs/reference/json-report.rst", "of a leak")}
         self.assertEqual(set(model.Leak("thread", "x", "alive", "t").as_dict()), leak)
 

@@ -15,8 +15,9 @@ from unittest import mock
 
 from leakguard import LeakGuardAsyncTestCase, LeakGuardTestCase, key_test, leak_policy, origin, policy, timing
 from leakguard.case import TestGuard
+from leakguard.proposal import advice_of
 from leakguard.report import text
-from leakguard.runner import GuardedRunner, Record, advice_of
+from leakguard.runner import GuardedRunner, Record
 from tests.doubles import BlockedTask, BlockedThread
 from tests.suites import environment, leaks_of, own_record, run_python, suite_of
 

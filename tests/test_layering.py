@@ -29,7 +29,11 @@ MAY_IMPORT = {
     "probes.tempfiles": ("model", "origin", "_compat", "probes.protocol", "temporary"),
     "exit": ("_compat", "origin", "probes"),
     "check": ("_compat", "origin", "ignore", "model", "probes", "report.text", "exit"),
-    "guard": ("check", "hooks", "origin", "policy", "probes", "model", "_compat"),
+    "journal": ("model", "record", "report.jsonl"),
+    "recording": ("journal", "model", "origin", "probes", "record", "_compat"),
+    "process_report": ("check", "journal", "record", "recording", "report", "_compat"),
+    "merge": ("model", "record"),
+    "guard": ("check", "process_report", "hooks", "origin", "policy", "probes", "model", "_compat"),
     "hub": ("probes", "model", "_compat"),
     "stops": ("hub", "model", "_compat"),
     "order": ("hub",),
@@ -42,10 +46,12 @@ MAY_IMPORT = {
     "advise": ("report.text",),
     "timing": ("case", "origin", "policy", "_compat"),
     "runner": (
-        "advise", "case", "check", "exit", "guard", "ignore", "model", "origin", "policy", "report", "timing", "_compat"
+        "case", "check", "exit", "guard", "ignore", "model", "policy", "process_report", "record", "recording", "report",
+        "timing", "_compat"
     ),  # fmt: skip
+    "proposal": ("advise", "origin", "runner", "timing"),
     "selftest": ("guard", "model", "_compat"),
-    "cli": ("runner", "policy", "selftest", "report"),
+    "cli": ("runner", "policy", "proposal", "selftest", "report", "record", "recording", "journal", "merge"),
     "__main__": ("cli",),
     "__init__": ("case", "async_case", "guard", "model", "policy"),
 }
@@ -60,6 +66,8 @@ ASYNCIO = {
 PRIVATE_NAMES = {
     ("model", "_asdict"): "a method of named tuples, documented",
     ("check", "_replace"): "the same",
+    ("merge", "_replace"): "the same",
+    ("merge", "_fields"): "the same",
     ("timing", "_testMethodName"): "the same as for case",
     ("case", "_testMethodName"): "the name of a test's method has no public way to it that a subclass cannot change",
     ("runner", "_ErrorHolder"): "what unittest itself hands to addError for a fixture",

@@ -294,6 +294,8 @@ class ExitTests(unittest.TestCase):
         )
         self.assertTrue(process.stderr.rstrip().endswith("KeyboardInterrupt"))
         self.assertEqual([leak["name"] for leak in report["leaks"]], ["before", "during"])
+        outcomes = [(test["id"].rpartition(".")[2], test["outcome"]) for test in report["tests"]]
+        self.assertEqual(outcomes, [("test_1", "failed"), ("test_2", "unknown")])
 
     def test_ctrl_c_caught(self):
         """With -c, unittest stops after the interrupted test, which is checked, and the summary comes as ever."""

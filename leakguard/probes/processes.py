@@ -180,6 +180,14 @@ def _has_children() -> bool:
     return _compat.has_children() if _compat.HAS_WAITID else bool(origin.process_births)
 
 
+def child_count() -> int:
+    """How many child processes run, the interpreter's own helpers left out."""
+    if not _has_children():
+        return 0
+    helpers = _compat.interpreter_helpers()
+    return sum(1 for pid in _children() if pid not in helpers and _compat.is_child_running(pid))
+
+
 def _children() -> Dict[int, int]:
     """Return pid -> start time of every child that has not been waited for.
 

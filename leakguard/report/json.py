@@ -1,55 +1,59 @@
-"""The JSON report: one object, ``"version": 1``."""
+"""The JSON report: one object, ``"version": 1``; a line for each test and each leak, so that it can be compared."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
-import sys
-import tempfile
-from typing import Any, Dict, Sequence
+from collections import Counter
+from typing import Any, Dict, Iterable, Iterator
 
-from leakguard.model import LeakReport
-
-VERSION = 1
+from leakguard.record import RunRecord, TestRecord
+from leakguard.report.files import replace_file
+from leakguard.report.protocol import VERSION, encode, test_fields
 
 
-def as_dict(reports: Sequence[LeakReport], tests_run: int = 0) -> Dict[str, Any]:
+def as_dict(record: RunRecord) -> Dict[str, Any]:
     """Return the report of a run as plain JSON types."""
-    ignored: Dict[str, int] = {}
-    for report in reports:
-        for rule, _ in report.ignored:
-            ignored[rule] = ignored.get(rule, 0) + 1
-    return {
-        "version": VERSION,
-        "tests_run": tests_run,
-        "environment": {
-            "python": platform.python_version(),
-            "implementation": sys.implementation.name,
-            "platform": sys.platform,
-        },
-        "leaks": [leak.as_dict() for report in reports for leak in report.leaks],
-        "ignored": [{"rule": rule, "matches": number} for rule, number in sorted(ignored.items())],
-    }
+    data: Dict[str, Any] = json.loads("".join(lines(record)))
+    return data
 
 
-def write(path: str, reports: Sequence[LeakReport], tests_run: int = 0) -> None:
+def lines(record: RunRecord) -> Iterator[str]:
+    """The report as text, piece by piece."""
+    leaks = [leak for report in record.reports for leak in report.leaks]
+    owners = Counter(leak.owner for leak in leaks)
+    yield f'{{\n  "version": {VERSION}'
+    yield from _field("tests_run", record.tests_run)
+    yield from _field("seconds", round(record.seconds, 6))
+    yield from _field("environment", dict(record.environment))
+    yield from _list("leaks", (encode(leak.as_dict()) for leak in leaks))
+    yield from _list("tests", (_test(test, owners[test.id]) for test in record.tests))
+    yield from _field("before", list(record.before))
+    yield from _list("ignored", map(encode, _ignored(record)))
+    yield from _list("fixed", map(encode, record.fixed))
+    yield from _list("problems", map(encode, record.problems))
+    yield "\n}\n"
+
+
+def _field(name: str, value: Any) -> Iterator[str]:
+    yield f',\n  "{name}": {encode(value)}'
+
+
+def _list(name: str, items: Iterable[str]) -> Iterator[str]:
+    """A list with an item a line."""
+    text = ",\n    ".join(items)
+    yield f',\n  "{name}": [\n    {text}\n  ]' if text else f',\n  "{name}": []'
+
+
+def _test(test: TestRecord, leaks: int) -> str:
+    return f'{{{test_fields(test)}, "leaks": {leaks}}}'
+
+
+def _ignored(record: RunRecord) -> Iterator[Dict[str, Any]]:
+    matches = Counter(rule for report in record.reports for rule, _ in report.ignored)
+    return ({"rule": rule, "matches": number} for rule, number in sorted(matches.items()))
+
+
+def write(path: str, record: RunRecord) -> None:
     """Write the report, all of it or nothing. Raises OSError if the file cannot be written."""
-    text = json.dumps(as_dict(reports, tests_run), indent=2) + "\n"
-    folder = os.path.dirname(os.path.abspath(path))
-    handle, partial = tempfile.mkstemp(prefix=".leakguard-", suffix=".tmp", dir=folder)
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(partial, 0o666 & ~_umask())
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
+    replace_file(path, lines(record))
 
-
-def _umask() -> int:
-    """The process's umask, which can be read only by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

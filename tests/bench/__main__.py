@@ -6,7 +6,7 @@ import platform
 import sys
 import time
 
-from tests.bench import busy, crowded, empty, hubs, imports, kinds, measure, page, peers
+from tests.bench import busy, crowded, empty, hubs, imports, kinds, measure, page, peers, records
 
 TOPICS = {
     "empty": empty.sync,
@@ -20,6 +20,7 @@ TOPICS = {
     "import": imports.imports,
     "page": page.page,
     "peers": peers.peers,
+    "records": records.records,
 }
 
 

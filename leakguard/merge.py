@@ -1,0 +1,274 @@
+"""``--leak-merge``: one `RunRecord` out of the reports of many processes, read one after the other.
+
+Nothing here trusts a clock or a pid: those of two machines may be equal or differ. A report is told from another by the
+random id that its process has given itself, and what cannot be read is named, and hides no other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from sys import intern
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
+
+from leakguard.model import UNATTRIBUTED, Leak, LeakReport
+from leakguard.record import RunRecord, TestRecord
+
+VERSION = 1
+SUFFIXES = (".json", ".jsonl")
+
+_SEVERITY = ("error", "failed", "unexpected success", "unknown", "passed", "expected failure", "skipped")
+_LEAK_FIELDS = frozenset(Leak._fields)
+
+
+class Source(NamedTuple):
+    """One report that was read."""
+
+    path: str
+    record: RunRecord
+    is_complete: bool
+
+
+class _Unreadable(ValueError):
+    """Why a file is no report that can be read."""
+
+
+def read(paths: Sequence[str]) -> RunRecord:
+    """Return one record of all reports that the paths name, or that are in folders that they name.
+
+    Raises ValueError for a path that does not exist.
+    """
+    kept: Dict[str, Source] = {}
+    problems: List[str] = []
+    for path in _files(paths, problems):
+        try:
+            source = _read_lines(path) if path.endswith(".jsonl") else _read_object(path)
+        except (OSError, ValueError) as error:
+            problems.append(f"{path} {error}" if isinstance(error, _Unreadable) else f"{path} cannot be read: {error}")
+            continue
+        key = source.record.environment.get("process") or os.path.realpath(path)
+        other = kept.get(key)
+        if other is None or _fullness(source) > _fullness(other):  # the same process given twice, once cut perhaps
+            kept[key] = source
+    problems += [f"{source.path} {problem}" for source in kept.values() for problem in source.record.problems]
+    return _merged([source.record for source in kept.values()])._replace(problems=tuple(problems))
+
+
+def _fullness(source: Source) -> Tuple[bool, int]:
+    return source.is_complete, len(source.record.tests)
+
+
+def _files(paths: Sequence[str], problems: List[str]) -> Iterator[str]:
+    """The reports that the paths name, each once; those of a folder sorted, so that the result is always the same."""
+    for path in paths:
+        if not os.path.exists(path):
+            raise ValueError(f"--leak-merge: PATH must be a report or a folder that exists (got {path!r})")
+    seen = set()
+    for path in paths:
+        found = _in_folder(path) if os.path.isdir(path) else [path]
+        if not found:
+            problems.append(f"{path} has no report in it")
+        for file in found:
+            if os.path.realpath(file) not in seen:
+                seen.add(os.path.realpath(file))
+                yield file
+
+
+def _in_folder(folder: str) -> List[str]:
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        found += [os.path.join(place, name) for name in sorted(names) if name.endswith(SUFFIXES)]
+    return found
+
+
+# -- one file --------------------------------------------------------------------------------------------
+
+
+class _Lines:
+    """What the lines of a file amount to, event by event."""
+
+    def __init__(self) -> None:
+        self.environment: Dict[str, str] = {}
+        self.before: Tuple[int, ...] = ()
+        self.tests: List[TestRecord] = []
+        self.reports: List[LeakReport] = []
+        self.seconds = 0.0
+        self.fixed: Tuple[str, ...] = ()
+        self.problems: List[str] = []
+        self.lost: List[str] = []
+        self.running = ""
+        """What has begun and has not ended."""
+        self.is_resting = False
+
+    def begin(self, data: Mapping[str, Any]) -> None:
+        _check_version(data)
+        self.environment, self.before = _environment(data), _counts(data.get("before"))
+
+    def start(self, data: Mapping[str, Any]) -> None:
+        self.running = data["id"]
+
+    def test(self, data: Mapping[str, Any]) -> None:
+        self.tests.append(_test(data))
+        self.running = ""
+
+    def leaks(self, data: Mapping[str, Any]) -> None:
+        self.reports.append(_report(data))
+
+    def end(self, data: Mapping[str, Any]) -> None:
+        self.seconds, self.fixed = data["seconds"], tuple(data.get("fixed", ()))
+        self.lost = [str(problem) for problem in data.get("problems", ())]
+        self.running = ""
+
+    def take(self, data: Mapping[str, Any]) -> None:
+        """Take one event; what a later version has added is passed over."""
+        event = data["event"]
+        handler = EVENTS.get(event)
+        if handler is not None:
+            handler(self, data)
+            self.is_resting = event == "end"
+
+
+EVENTS: Dict[str, Callable[[_Lines, Mapping[str, Any]], None]] = {
+    "begin": _Lines.begin,
+    "start": _Lines.start,
+    "test": _Lines.test,
+    "leaks": _Lines.leaks,
+    "end": _Lines.end,
+}
+
+
+def _read_lines(path: str) -> Source:
+    """Read what a process has appended; it may have been killed at any byte."""
+    found = _Lines()
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            if number > 1 and not found.environment:
+                break
+            try:
+                found.take(json.loads(line))
+            except _Unreadable:
+                raise
+            except (ValueError, LookupError, TypeError, AttributeError):  # no JSON, or JSON of something else
+                if line.strip():
+                    whole = line.endswith(b"\n")
+                    what = f"has a line {number} that cannot be read" if whole else "ends in the middle of a line"
+                    found.problems.append(what)
+    if not found.environment:
+        is_empty = os.path.getsize(path) == 0
+        raise _Unreadable("is empty: its process ended at once" if is_empty else "is no report of leakguard")
+    if not found.is_resting:
+        last = found.tests[-1].id if found.tests else ""
+        where = f"in {found.running}" if found.running else f"after {last}" if last else "before its first test"
+        found.problems.append(f"is incomplete: its process ended {where}")
+    is_complete = not found.problems
+    problems = tuple(found.problems + found.lost)
+    tests, reports = tuple(found.tests), tuple(found.reports)
+    about = (found.before, found.seconds, found.fixed, problems)
+    return Source(path, RunRecord(found.environment, tests, reports, *about), is_complete)
+
+
+def _read_object(path: str) -> Source:
+    """Read a report that was written whole."""
+    with open(path, "rb") as file:
+        data = json.load(file)
+    if not isinstance(data, dict) or not {"version", "environment", "leaks"} <= set(data):
+        raise _Unreadable("is no report of leakguard")
+    _check_version(data)
+    tests = tuple(map(_test, data.get("tests", ())))
+    reports = tuple(_reports_of([_leak(leak) for leak in data["leaks"]], {test.id for test in tests}))
+    ignored = tuple((one["rule"], "") for one in data.get("ignored", ()) for _ in range(one["matches"]))
+    if ignored:
+        reports += (LeakReport("run", UNATTRIBUTED, "the run", ignored=ignored),)
+    about = (_counts(data.get("before")), data.get("seconds", 0.0), tuple(data.get("fixed", ())))
+    return Source(path, RunRecord(_environment(data), tests, reports, *about, tuple(data.get("problems", ()))), True)
+
+
+def _reports_of(leaks: Sequence[Leak], tests: "set[str]") -> Iterator[LeakReport]:
+    """Put the leaks of one owner together again: that object has one list of all."""
+    by_owner: Dict[str, List[Leak]] = {}
+    for leak in leaks:
+        by_owner.setdefault(leak.owner, []).append(leak)
+    for owner, own in by_owner.items():
+        scope = "test" if owner in tests else "run" if owner == UNATTRIBUTED else "class"
+        yield LeakReport(scope, owner, owner, tuple(own))
+
+
+def _check_version(data: Mapping[str, Any]) -> None:
+    version = data.get("version")
+    if version != VERSION:
+        raise _Unreadable(f"is of version {version!r}: this leakguard reads version {VERSION}")
+
+
+def _environment(data: Mapping[str, Any]) -> Dict[str, str]:
+    return {intern(str(name)): str(value) for name, value in data["environment"].items()}
+
+
+_shared_counts: Dict[Tuple[int, ...], Tuple[int, ...]] = {}
+
+
+def _counts(data: Any) -> Tuple[int, ...]:
+    counts = tuple(data or ())
+    return _shared_counts.setdefault(counts, counts) if len(_shared_counts) < 10000 else counts
+
+
+def _test(data: Mapping[str, Any]) -> TestRecord:
+    seconds, waited = data["seconds"], data.get("waited") or 0.0
+    live = _counts(data.get("live"))
+    return TestRecord(intern(data["id"]), intern(data["outcome"]), seconds, waited, live, data.get("details", ""))
+
+
+def _leak(data: Mapping[str, Any]) -> Leak:
+    fields = {name: value for name, value in data.items() if name in _LEAK_FIELDS}
+    for name in ("now_at", "aliases"):
+        fields[name] = tuple(fields.get(name, ()))
+    return Leak(owner=intern(data["test"]), **fields)
+
+
+def _report(data: Mapping[str, Any]) -> LeakReport:
+    return LeakReport(
+        scope=data["scope"],
+        owner=intern(data["owner"]),
+        title=data["title"],
+        leaks=tuple(map(_leak, data["leaks"])),
+        waited=data["waited"],
+        note=data["note"],
+        ignored=tuple((rule, name) for rule, name in data["ignored"]),
+    )
+
+
+# -- many records ----------------------------------------------------------------------------------------
+
+
+def _merged(records: Sequence[RunRecord]) -> RunRecord:
+    """Fold records into one: every leak is kept, a test that ran more than once on one platform is one test."""
+    if len(records) == 1:
+        return records[0]._replace(tests=tuple(_folded(records)))
+    return RunRecord(
+        environment=_common([record.environment for record in records]),
+        tests=tuple(_folded(records)),
+        reports=tuple(report for record in records for report in record.reports),
+        seconds=max((record.seconds for record in records), default=0.0),
+        fixed=tuple(dict.fromkeys(line for record in records for line in record.fixed)),
+    )
+
+
+def _folded(records: Sequence[RunRecord]) -> Iterator[TestRecord]:
+    """Each test once: in one process its last run counts, among several the worst: nobody knows which was the last."""
+    kept: Dict[Tuple[Any, ...], TestRecord] = {}
+    for record in records:
+        platform = tuple(record.environment.get(name) for name in ("python", "implementation", "platform"))
+        for name, test in {test.id: test for test in record.tests}.items():
+            other = kept.get((platform, name))
+            if other is None or _SEVERITY.index(test.outcome) < _SEVERITY.index(other.outcome):
+                kept[platform, name] = test
+    yield from kept.values()
+
+
+def _common(environments: Sequence[Mapping[str, str]]) -> Dict[str, str]:
+    """What is the same in all, and of what differs each value, or how many there are."""
+    merged = {}
+    for name in dict.fromkeys(name for environment in environments for name in environment):
+        values = sorted({environment[name] for environment in environments if name in environment})
+        merged[name] = ", ".join(values) if len(values) <= 4 else f"{len(values)} different"
+    return {**merged, "processes": str(len(environments))}

@@ -1,0 +1,270 @@
+"""`leakguard.merge` and ``--leak-merge``: one record of many files, whatever became of the processes that wrote them."""
+
+import json
+import os
+import tempfile
+import unittest
+
+from leakguard import merge
+from leakguard.model import Leak, LeakReport
+from leakguard.record import RunRecord, TestRecord
+from leakguard.report import json as json_report
+from leakguard.report import jsonl
+from tests.suites import run_python
+
+ABOUT = {"python": "3.13.0", "implementation": "cpython", "platform": "linux", "host": "ci-1", "pid": "42"}
+
+
+def leak(name="left", owner="a.test", counted=True):
+    """A leak as plain data."""
+    return Leak("thread", name, "alive", owner, "a.py:1 in f", ("b.py:2 in g",), aliases=("x",), counted=counted)
+
+
+def a_record(process, *tests, leaks=(), **about):
+    """The record of one process."""
+    reports = tuple(LeakReport("test", one.owner, "a title", (one,), 0.5, "", (("thread:x", "x"),)) for one in leaks)
+    tests = tuple(TestRecord(*(one if isinstance(one, tuple) else (one, "passed"))) for one in tests)
+    return RunRecord({**ABOUT, "process": process, **about}, tests, reports, (1, 0, 0, 5), 1.0)
+
+
+class FolderCase(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def path(self, name):
+        """A path in the folder."""
+        return os.path.join(self.folder, name)
+
+    def write(self, name, record):
+        """Write a record as a report; return its path."""
+        (jsonl if name.endswith("l") else json_report).write(self.path(name), record)
+        return self.path(name)
+
+    def put(self, name, text):
+        """Write any text; return its path."""
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+        return self.path(name)
+
+
+class ReadTests(FolderCase):
+    def test_what_was_written_is_read(self):
+        """One file is the record that it was written from; a .json keeps the leaks of an owner together."""
+        record = a_record("1", ("a.test", "failed", 0.5, 0.25, (1, 0, 0, 5), "why"), "b.test", leaks=[leak()])
+        self.assertEqual(merge.read([self.write("a.jsonl", record)]), record)
+        found = merge.read([self.write("b.json", record)])
+        self.assertEqual(found._replace(reports=()), record._replace(reports=()))
+        self.assertEqual([one for report in found.reports for one in report.leaks], [leak()])
+        self.assertEqual([rule for report in found.reports for rule, _ in report.ignored], ["thread:x"])
+
+    def test_many_files(self):
+        """Tests and leaks of all are in it, sorted by path; what differs between the processes is said."""
+        self.write("b.jsonl", a_record("2", "b.test", leaks=[leak(owner="b.test")], host="ci-2"))
+        self.write("a.json", a_record("1", "a.test", leaks=[leak()]))
+        os.makedirs(self.path("deeper"))
+        self.write("deeper/c.jsonl", a_record("3", "c.test"))
+        self.put("notes.txt", "no report")
+        record = merge.read([self.folder])
+        self.assertEqual([test.id for test in record.tests], ["a.test", "b.test", "c.test"])
+        self.assertEqual([one.owner for report in record.reports for one in report.leaks], ["a.test", "b.test"])
+        self.assertEqual(record.environment["host"], "ci-1, ci-2")
+        self.assertEqual((record.environment["pid"], record.environment["processes"]), ("42", "3"))
+        self.assertEqual((record.before, record.problems), ((), ()))
+
+    def test_the_same_pid_on_two_machines(self):
+        """Two processes are told apart by their random id, though pid, host and start are equal."""
+        for number in "12":
+            self.write(f"{number}.jsonl", a_record(number, f"test {number}", started="2030-01-01T00:00:00Z"))
+        self.assertEqual(len(merge.read([self.folder]).tests), 2)
+
+    def test_clocks_that_differ(self):
+        """No time that a machine says has any part in the result but as what it said."""
+        results = []
+        early, late = "1990-01-01T00:00:00Z", "2090-01-01T00:00:00Z"
+        for first, second in ((early, late), (late, early)):
+            self.write("1.jsonl", a_record("1", ("t", "failed"), started=first))
+            self.write("2.jsonl", a_record("2", ("t", "passed"), started=second))
+            results.append(merge.read([self.folder]))
+        self.assertEqual(results[0], results[1])
+
+    def test_the_same_process_twice(self):
+        """A file given twice, its copy, and both formats of one run count once; the whole one, if one was cut."""
+        record = a_record("1", "a.test", "b.test", leaks=[leak()])
+        path = self.write("a.jsonl", record)
+        self.write("b.json", record)
+        with open(path, encoding="utf-8") as file:
+            self.put("0.jsonl", "".join(file.readlines()[:2]))
+        found = merge.read([path, path, self.folder])
+        self.assertEqual([test.id for test in found.tests], ["a.test", "b.test"])
+        self.assertEqual(sum(len(report.leaks) for report in found.reports), 1)
+        self.assertEqual(found.problems, ())
+
+    def test_a_test_that_was_retried(self):
+        """In one process its last run counts; among several the worst; and every leak of all of them."""
+        self.write("1.jsonl", a_record("1", ("t", "failed"), ("t", "passed"), leaks=[leak("one", "t")]))
+        self.assertEqual([test.outcome for test in merge.read([self.folder]).tests], ["passed"])
+        self.write("2.jsonl", a_record("2", ("t", "error"), leaks=[leak("two", "t")]))
+        self.write("3.jsonl", a_record("3", ("t", "passed")))
+        found = merge.read([self.folder])
+        self.assertEqual([test.outcome for test in found.tests], ["error"])
+        self.assertEqual([one.name for report in found.reports for one in report.leaks], ["one", "two"])
+
+    def test_a_test_on_two_pythons(self):
+        """It is a test of each."""
+        self.write("1.jsonl", a_record("1", ("t", "passed")))
+        self.write("2.jsonl", a_record("2", ("t", "failed"), python="3.9.1"))
+        found = merge.read([self.folder])
+        self.assertEqual([test.outcome for test in found.tests], ["passed", "failed"])
+        self.assertEqual(found.environment["python"], "3.13.0, 3.9.1")
+
+
+class IncompleteTests(FolderCase):
+    def lines(self):
+        """The lines of a whole file, and the path that parts of them are written to."""
+        return list(jsonl.lines(a_record("1", "a.test", "b.test", leaks=[leak()])))
+
+    def problems_of(self, text, name="a.jsonl"):
+        """The problems of a file with a text, without the path, and how many tests and leaks were read."""
+        path = self.put(name, text)
+        record = merge.read([path])
+        for problem in record.problems:
+            self.assertEqual(problem[: len(path) + 1], path + " ")
+        leaks = sum(len(report.leaks) for report in record.reports)
+        return [problem[len(path) + 1 :] for problem in record.problems], len(record.tests), leaks
+
+    def test_cut_at_any_byte(self):
+        """A file that ends anywhere is read up to there, and never said to be whole."""
+        text = "".join(self.lines())
+        first = text.index("\n") + 1
+        for length in range(first, len(text) - 1, 7):
+            problems, tests, leaks = self.problems_of(text[:length])
+            with self.subTest(length=length):
+                whole = [json.loads(line)["event"] for line in text[:length].splitlines(True) if line.endswith("\n")]
+                self.assertNotEqual(problems, [])
+                self.assertGreaterEqual((tests, leaks), (whole.count("test"), whole.count("leaks")))
+        self.assertEqual(self.problems_of(text), ([], 2, 1))
+
+    def test_where_it_ended(self):
+        """The last thing that is known to have begun or ended is named."""
+        begin, test, *_ = self.lines()
+        start = jsonl.start_line("c.test")
+        for text, problem in (
+            (begin, "is incomplete: its process ended before its first test"),
+            (begin + test, "is incomplete: its process ended after a.test"),
+            (begin + test + start, "is incomplete: its process ended in c.test"),
+        ):
+            self.assertEqual(self.problems_of(text)[0], [problem])
+
+    def test_a_line_in_the_middle(self):
+        """One that cannot be read is named, and hides no other."""
+        begin, test, *rest = self.lines()
+        for broken in ('{"event": "te\n', "\0\0\0\n", "[]\n", '{"event": "test"}\n', "null\n"):
+            with self.subTest(broken=broken):
+                found = self.problems_of("".join([begin, broken, test, *rest]))
+                self.assertEqual(found, (["has a line 2 that cannot be read"], 2, 1))
+
+    def test_what_is_no_report(self):
+        """Anything else is named, and hides no report beside it."""
+        newer = {"version": 2, "environment": {}, "leaks": []}
+        for name, text, problem in (
+            ("a.jsonl", "", "is empty: its process ended at once"),
+            ("a.jsonl", "{}\n", "is no report of leakguard"),
+            ("a.jsonl", "text\n", "is no report of leakguard"),
+            ("a.jsonl", jsonl.begin_line(ABOUT, ()).replace('"version": 1', '"version": 2'),
+             "is of version 2: this leakguard reads version 1"),
+            ("a.json", json.dumps(newer), "is of version 2: this leakguard reads version 1"),
+            ("a.json", "[1]", "is no report of leakguard"),
+            ("a.json", '{"version": 1, "leaks', "cannot be read: Unterminated string starting at: line 1 column 16 (char 15)"),
+        ):  # fmt: skip
+            with self.subTest(text=text):
+                self.assertEqual(self.problems_of(text, name), ([problem], 0, 0))
+
+    def test_events_that_a_later_version_adds(self):
+        """What is not known is passed over: only another version number says that a meaning has changed."""
+        begin, *rest = self.lines()
+        text = "".join([begin, '{"event": "weather", "is": "fine"}\n', *rest]).replace('"known"', '"more": 1, "known"')
+        self.assertEqual(self.problems_of(text), ([], 2, 1))
+
+    def test_lines_that_the_disk_did_not_take(self):
+        """What a process knows to have lost is said."""
+        begin, test, *_ = self.lines()
+        end = jsonl.end_line(1.0, 1, (), ["3 events could not be written: no space"])
+        self.assertEqual(self.problems_of(begin + test + end)[0], ["3 events could not be written: no space"])
+
+
+class CommandTests(FolderCase):
+    def merge(self, *arguments):
+        """Run ``--leak-merge``."""
+        return run_python("-m", "leakguard", "--leak-merge", *arguments)
+
+    def test_status(self):
+        """0 if all is well, 1 for a leak that counts or a test that failed, 5 if there is no test in it."""
+        for record, status in (
+            (a_record("1", "a"), 0),
+            (a_record("1", ("a", "skipped"), ("b", "expected failure"), ("c", "unknown")), 0),
+            (a_record("1", "a", leaks=[leak(counted=False)]), 0),
+            (a_record("1", "a", leaks=[leak()]), 1),
+            (a_record("1", ("a", "failed")), 1),
+            (a_record("1", ("a", "error")), 1),
+            (a_record("1", ("a", "unexpected success")), 1),
+            (a_record("1"), 5),
+        ):
+            with self.subTest(record=record):
+                process = self.merge(self.write("a.jsonl", record))
+                self.assertEqual((process.returncode, process.stdout), (status, ""), process.stderr)
+
+    def test_usage(self):
+        """A path that does not exist, and arguments of unittest, are wrong usage: nothing runs."""
+        path = self.write("a.jsonl", a_record("1", "a"))
+        for arguments, message in (
+            (["nowhere"], "--leak-merge: PATH must be a report or a folder that exists (got 'nowhere')"),
+            ([path, "-v"], "--leak-merge runs nothing, and takes no arguments of unittest (got '-v')"),
+            ([path, "--leak-report", "a.txt"], "--leak-report: FILE must have the suffix of, or be, one of .json, .jsonl, .html, .xml, github (got 'a.txt')"),
+        ):
+            process = self.merge(*arguments)
+            self.assertEqual((process.returncode, process.stderr), (2, f"python -m leakguard: error: {message}\n"))
+
+    def test_what_is_printed(self):
+        """The summary of a run over all of them, and what is incomplete."""
+        self.write("a.jsonl", a_record("1", "a.test", leaks=[leak("worker-1"), leak("worker-2", "b.test")]))
+        cut = self.put("b.jsonl", jsonl.begin_line({**ABOUT, "process": "2"}, ()))
+        process = self.merge(self.folder)
+        self.assertEqual(
+            process.stderr.splitlines(),
+            [
+                "Merged 1 test of 2 processes",
+                "Leaks: 2 in 2 tests, by the line that created them",
+                "     2 x thread   a.py:1 in f",
+                "                  2 tests, e.g. a.test",
+                f"Incomplete: {cut} is incomplete: its process ended before its first test",
+            ],
+        )
+        self.assertEqual(process.returncode, 1)
+
+    def test_reports(self):
+        """The whole is written in any format, and may be merged again."""
+        self.write("a.jsonl", a_record("1", "a.test", leaks=[leak()]))
+        self.write("b.jsonl", a_record("2", ("b.test", "failed", 0.1, 0.0, (), "why")))
+        all_of = [os.path.join(self.folder, name) for name in ("all.json", "all.jsonl")]
+        self.merge(self.folder, "--leak-report", all_of[0], "--leak-report", all_of[1])
+        for path in all_of:
+            record = merge.read([path])
+            self.assertEqual([(t.id, t.outcome, t.details) for t in record.tests],
+                             [("a.test", "passed", ""), ("b.test", "failed", "why")])  # fmt: skip
+            self.assertEqual([one for report in record.reports for one in report.leaks], [leak()])
+
+    def test_a_folder_with_nothing_in_it(self):
+        """It is said, and no success."""
+        process = self.merge(self.folder)
+        self.assertEqual(
+            process.stderr, f"Merged 0 tests of 0 processes\nIncomplete: {self.folder} has no report in it\n"
+        )
+        self.assertEqual(process.returncode, 5)
+
+
+if __name__ == "__main__":
+    unittest.main()
