@@ -11,7 +11,8 @@ import sys
 import warnings
 from typing import Any, Callable, Dict, Generator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from leakguard import _compat, exit
+from leakguard import _compat, exit, known
+from leakguard.fingerprint import fingerprint
 from leakguard.ignore import BUILT_IN, find_rule
 from leakguard.model import UNATTRIBUTED, Leak, LeakError, LeakReport, printable
 from leakguard.probes.protocol import Probe
@@ -30,6 +31,11 @@ IMMEDIATE_TURNS = 8
 
 LONGEST_PAUSE = 0.01
 """Seconds between two turns of the test's own loop, at most."""
+
+SAY_AFTER = 1.0
+"""Seconds of waiting after which a check says what it waits for."""
+
+_NEVER = float("inf")
 
 Steps = Generator[None, None, Any]
 
@@ -83,8 +89,9 @@ class Check:
     def interim(self) -> Steps:
         """Settle and describe as the verdict would, but put nothing on record and isolate nothing."""
         findings = yield from self._find()
-        leaks = tuple(finding.leak for finding in findings)
-        return LeakError(self._message(leaks), leaks) if leaks else None
+        leaks, table = known.mark([finding.leak for finding in findings], known.in_force()), known.in_force()
+        new = tuple(leak for leak in leaks if not leak.known)
+        return LeakError(self._message(new, known.remarks(leaks, table)), new) if new else None
 
     # -- look and settle ----------------------------------------------------------------------------
 
@@ -109,6 +116,7 @@ class Check:
         """Wait until no suspect is left (True) or the grace is over (False); each round looks anew."""
         grace = self.guard.policy.grace
         collect_at, deadline = start + grace * COLLECT_AFTER, start + grace
+        say_at = start + SAY_AFTER if grace > SAY_AFTER and watchers else _NEVER
         collected = grace == 0
         attempt = 0
         while True:
@@ -127,10 +135,26 @@ class Check:
                 gc.collect()
                 del held
                 continue
+            if now >= say_at:
+                say_at = _NEVER
+                self._say_waiting(suspects)
             attempt += 1
             self._wait(suspects, attempt, (deadline if collected else collect_at) - now)
             del suspects
             yield
+
+    def _say_waiting(self, suspects: Sequence[Suspect]) -> None:
+        """Tell the watchers once what is waited for, and for whom."""
+        probe, thing, _ = suspects[0]
+        try:
+            name = probe.names(thing)[0]
+        except Exception as error:  # it may have ended meanwhile, or be broken: the wait goes on all the same
+            self._note_broken(probe, error)
+            return
+        more = f" and {len(suspects) - 1} more" if len(suspects) > 1 else ""
+        whom = f"{self.guard.subject.id} (up to {self.guard.policy.grace:g} s)"
+        for watcher in list(watchers):
+            watcher(f"leakguard: waiting for {probe.kind} {name!r}{more} of {whom}")
 
     def _is_stopped_by_us(self, suspects: Sequence[Suspect]) -> bool:
         """Whether all suspects are tasks of a loop that cannot turn while this check runs inside it."""
@@ -211,10 +235,15 @@ class Check:
         probe, thing, _ = suspect
         try:
             leak = probe.describe(thing)
+            leak = leak._replace(owner=self._owner_id(suspect))
+            mark = leak.fingerprint or fingerprint(
+                leak.kind, leak.name, leak.origin, leak.place, leak.aliases, leak.owner
+            )
+            leak = leak._replace(fingerprint=mark)
         except Exception as error:  # a broken __repr__, a thing that died meanwhile: the leak must not be lost
             what = printable(f"could not be described: {type(error).__name__}: {printable(error)}")
-            leak = Leak(kind=probe.kind, name="?", state=what, owner="")
-        return Finding(probe, probe.identity(thing), leak._replace(owner=self._owner_id(suspect)))
+            leak = Leak(kind=probe.kind, name="?", state=what, owner=self._owner_id(suspect))
+        return Finding(probe, probe.identity(thing), leak)
 
     def _owner_id(self, suspect: Suspect) -> str:
         guard, (probe, thing, owner) = self.guard, suspect
@@ -232,7 +261,10 @@ class Check:
         self, leaks: Sequence[Leak], has_failed: Callable[[], bool]
     ) -> Tuple[LeakReport, Optional[LeakError]]:
         """Return what goes on record, and the error to raise; what is not raised is logged."""
-        note, is_counted = self._reason_not_to_raise(leaks, has_failed) if leaks else ("", True)
+        table = known.in_force()
+        leaks = known.mark(leaks, table)
+        new = [leak for leak in leaks if not leak.known]
+        note, is_counted = self._reason_not_to_raise(new, has_failed) if new else (known.NOTE if leaks else "", True)
         leaks = tuple(leaks if is_counted else [leak._replace(counted=False) for leak in leaks])
         guard = self.guard
         report = LeakReport(
@@ -246,11 +278,11 @@ class Check:
         )
         if not leaks:
             return report, None
-        message = self._message(leaks)
+        message = self._message(new or leaks, known.remarks(leaks, table))
         if note:
-            log("INFO" if note.startswith("tolerated") else "WARNING", f"{message}\n({note})")
+            log("INFO" if note.startswith(("tolerated", known.NOTE)) else "WARNING", f"{message}\n({note})")
             return report, None
-        return report, LeakError(message, leaks)
+        return report, LeakError(message, tuple(leak for leak in leaks if not leak.known))
 
     def _reason_not_to_raise(self, leaks: Sequence[Leak], has_failed: Callable[[], bool]) -> Tuple[str, bool]:
         """Return why leaks are only logged, "" if they are raised, and whether they count all the same."""
@@ -271,9 +303,9 @@ class Check:
             return "logged: another cleanup of the module had already failed", True
         return "", True
 
-    def _message(self, leaks: Sequence[Leak]) -> str:
+    def _message(self, leaks: Sequence[Leak], remarks: Sequence[str]) -> str:
         subject = self.guard.subject
-        return text.message(str(subject.title), leaks, self.waited, str(subject.id))
+        return "\n".join([text.message(str(subject.title), leaks, self.waited, str(subject.id)), *remarks])
 
     def _isolate(self, findings: Sequence[Finding]) -> Steps:
         for probe, baseline in self.guard.baselines() if findings else ():
@@ -299,6 +331,9 @@ class Check:
 
 listeners: List[Callable[[LeakReport], None]] = []
 """Called with every report that has a leak or a match of an ignore rule; the runner adds its own."""
+
+watchers: List[Callable[[str], None]] = []
+"""Called with a line for people once a check has waited for `SAY_AFTER`; the runner prints it."""
 
 
 def _accountable(owner: Any) -> Any:

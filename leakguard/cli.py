@@ -8,7 +8,7 @@ import sys
 import unittest
 from typing import Any, List, Optional, Sequence
 
-from leakguard import policy
+from leakguard import known, knownfile, policy
 from leakguard.runner import GuardedRunner, Record, advice_of
 
 __unittest = True
@@ -43,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
             help=f"{option.help} (default: {_shown(option.default)})",
         )
     group.add_argument("--leak-report", action="append", metavar="FILE", help="write a report: FILE.json (repeatable)")
+    group.add_argument("--leak-known", metavar="FILE", help="read known leaks, which fail nothing")
+    group.add_argument("--leak-learn", metavar="FILE", help="write known leaks; with --leak-known only remove fixed ones")
     group.add_argument("--leak-advise", action="store_true", help="propose key tests, with a patch for git apply")
     group.add_argument("--leak-trace", action="store_true", help="let tracemalloc note the lines that open files")
     group.add_argument("--leak-selftest", action="store_true", help="plant a leak of each kind, show that it is seen")
@@ -92,6 +94,8 @@ def main(argv: Optional[List[str]] = None) -> int:
         policy.check_environment()
         policy.read_environment()
         check_report_paths(reports)
+        on_record = known.read(arguments.leak_known, "--leak-known") if arguments.leak_known else known.in_force()
+        lesson = Lesson(arguments.leak_learn, on_record) if arguments.leak_learn else None
     except ValueError as error:
         leak_parser.error(str(error))
     if any(word in ("-h", "--help") for word in rest):
@@ -104,10 +108,12 @@ def main(argv: Optional[List[str]] = None) -> int:
         _trace()
     record = Record()
     policy.command_line.update(flags)
+    known.command_line.append(on_record)
     try:
-        return _run(rest, record, reports, arguments.leak_advise)
+        return _run(rest, record, reports, arguments.leak_advise, lesson)
     finally:
         policy.command_line.clear()
+        known.command_line.pop()
 
 
 def _trace() -> None:
@@ -121,7 +127,37 @@ def _flags(leak_parser: argparse.ArgumentParser) -> List[str]:
     return [word for action in leak_parser._actions for word in action.option_strings]
 
 
-def _run(rest: List[str], record: Record, reports: Sequence[str], advises: bool) -> int:
+class Lesson:
+    """What ``--leak-learn`` is to write: all leaks of the run, or the known ones less those that it shows to be fixed."""
+
+    def __init__(self, path: str, on_record: known.Known) -> None:
+        """Raise ValueError before the run for a folder that cannot be, or an old file that cannot be read."""
+        folder = os.path.dirname(os.path.abspath(path))
+        if not os.path.isdir(folder):
+            raise ValueError(f"--leak-learn: FILE must be in a folder that exists (got {path!r})")
+        self.path, self.on_record = path, on_record
+        self.before = list(known.read(path, "--leak-learn").entries.values()) if os.path.exists(path) else []
+
+    def write(self, record: Record) -> bool:
+        """Write the file and say what has changed; False if it could not be written, and why."""
+        from leakguard.report.files import replace_file
+
+        if self.on_record.path:
+            entries = known.ratchet(self.on_record, record.fixed)
+        else:
+            entries = known.learn(known.learnable(record.reports), self.before, knownfile.today())
+        try:
+            replace_file(self.path, [knownfile.as_text(entries)])
+        except OSError as error:
+            sys.stderr.write(f"python -m leakguard: error: known leaks could not be written to {self.path}: {error}\n")
+            return False
+        old, new = ({entry.fingerprint for entry in some} for some in (self.before, entries))
+        changes = f"{len(new - old)} new, {len(old - new)} removed"
+        sys.stderr.write(f"Known leaks in {self.path}: {len(new)} ({changes})\n")
+        return True
+
+
+def _run(rest: List[str], record: Record, reports: Sequence[str], advises: bool, lesson: Optional[Lesson]) -> int:
     attributes = {"record": record, "advises": advises}
     runner = type("Runner", (GuardedRunner,), attributes)  # unittest gives its options to a class only
     result: Any = None
@@ -131,6 +167,8 @@ def _run(rest: List[str], record: Record, reports: Sequence[str], advises: bool)
         result = program.result
     finally:
         written = write_reports(reports, record)
+    if lesson is not None and result.testsRun:  # a run of nothing, or one that was interrupted, teaches nothing
+        written = lesson.write(record) and written
     if advises:
         _print_bytes(advice_of(record, folder))
     if not result.wasSuccessful() or record.fails() or not written:

@@ -11,7 +11,7 @@ import warnings
 import sys
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from leakguard import ignore
+from leakguard import ignore, known
 
 KINDS = ("process", "thread", "task", "timer", "file", "exception", "environ")
 """Every kind that this version knows, in the order in which they are looked at."""
@@ -195,6 +195,7 @@ def resolve(cls: Optional[type] = None, method: Any = None, given: Optional[Mapp
     A plain class may have a ``leak_threshold`` of its own that means something else: it is left alone, with a warning.
     """
     environment = read_environment()
+    known.in_force()  # a file that cannot be read is said before a test runs, not when there is a leak
     values = {**environment, **command_line}
     rules: List[ignore.Rule] = [*environment.get("ignore", ()), *command_line.get("ignore", ())]
     for ancestor in reversed(cls.__mro__ if cls is not None else ()):

@@ -7,14 +7,15 @@ import os
 import sys
 import unittest
 import unittest.suite
-from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
-from leakguard import _compat, advise, case, check, exit, origin
+from leakguard import _compat, advise, case, check, exit, known, origin
 from leakguard.guard import Guard, Subject
 from leakguard.ignore import Rule
+from leakguard.knownfile import Entry
 from leakguard.model import LeakError, LeakReport
-from leakguard.policy import may_have_key_scope, resolve
-from leakguard.report import text
+from leakguard.policy import key_category, may_have_key_scope, resolve
+from leakguard.report import terminal, text
 from leakguard.timing import Course, Creation, Observation, Timing
 
 __unittest = True
@@ -34,6 +35,15 @@ class GuardedResult(unittest.TextTestResult):
         if isinstance(test, unittest.TestCase):
             case.detach(test, self)
         super().stopTest(test)
+
+    passed: Optional[List[Tuple[str, Any, str]]] = None
+    """Id, class and method of each test that ran to its end, kept only where leaks may turn out to be fixed."""
+
+    def addSuccess(self, test: Any) -> None:
+        """Note who has run to the end: only such a test can show that a known leak is gone."""
+        super().addSuccess(test)
+        if self.passed is not None and isinstance(test, unittest.TestCase):
+            self.passed.append((test.id(), type(test), test._testMethodName))
 
 
 class Fixtures:
@@ -99,6 +109,9 @@ class Record:
         self.skipped: Set[str] = set()
         self.fixture_births: Set[Creation] = set()
         self.seconds = 0.0
+        self.known = known.NONE
+        self.fixed: List[Entry] = []
+        """Known leaks that their tests no longer show."""
 
     def fails(self) -> bool:
         """Whether a leak counts that no test, class or module has failed for."""
@@ -134,8 +147,9 @@ class GuardedRunner(unittest.TextTestRunner):
     def run(self, test: Any) -> Any:
         """Run the suite, check what is left at its end, and print the summary, even after Ctrl-C."""
         record, policy = self.record or Record(), resolve()
-        record.rules = policy.ignore
+        record.rules, record.known = policy.ignore, known.in_force()
         check.listeners.append(record.reports.append)
+        check.watchers.append(self._say)
         self._fixtures = Fixtures()
         hooks = _compat.SuiteHooks(unittest.suite.TestSuite, self._fixtures)
         guard = Guard("run", Subject("unattributed", "the run"), policy)
@@ -161,20 +175,34 @@ class GuardedRunner(unittest.TextTestRunner):
             finally:
                 guard.close()
                 check.listeners.remove(record.reports.append)
+                check.watchers.remove(self._say)
+            record.fixed = _fixed(record, getattr(self._fixtures.result, "passed", None) or ())
             self._print_summary(record)
 
     def _makeResult(self) -> Any:
         self._fixtures.result = result = super()._makeResult()
+        if known.in_force().entries and isinstance(result, GuardedResult):
+            result.passed = []
         return result
+
+    def _say(self, line: str) -> None:
+        """Print a line in the middle of a run, below unittest's dots."""
+        self.stream.write(f"\n{line}\n")
+        self.stream.flush()
 
     def _print_summary(self, record: Record) -> None:
         lines = text.summary(record.reports)
         lines += text.growth(*record.live) if record.reports else []
+        lines += terminal.known(record.reports, record.known.path)
+        lines += terminal.fixed([str(entry) for entry in record.fixed], record.known.path)
+        lines += terminal.slowest((report.owner, report.waited) for report in record.reports)
         lines += text.key_tests(record.scoped_tests())
         lines += [f"Unused ignore: {rule}" for rule in record.unused_rules()]
         blocking = exit.warning()
         exit.remember(blocking)
         lines += blocking
+        if terminal.wants_colour(self.stream, os.environ):
+            lines = terminal.painted(lines)
         if lines:
             self.stream.writeln("\n" + "\n".join(lines))
             self.stream.flush()
@@ -183,6 +211,24 @@ class GuardedRunner(unittest.TextTestRunner):
 def live_things() -> Dict[str, int]:
     """How many threads and tasks are alive now."""
     return {"threads": len(_compat.live_threads), "tasks": _compat.live_task_count()}
+
+
+def _fixed(record: Record, passed: Iterable[Tuple[str, Any, str]]) -> List[Entry]:
+    """The known leaks of a run that are gone, by the tests that passed and were checked."""
+    named = {test for entry in record.known.entries.values() for test in entry.tests}
+    tests_run = {
+        test: _kinds_checked(cls, method)
+        for test, cls, method in passed
+        if named & {test, case.class_name(cls), cls.__module__}  # a policy is dear to ten thousand
+    }
+    return known.fixed(record.known, [leak for report in record.reports for leak in report.leaks], tests_run)
+
+
+def _kinds_checked(cls: Any, method: str) -> Sequence[str]:
+    function = getattr(cls, method, None)
+    policy = resolve(cls, function)
+    is_off = policy.action == "off" or (policy.scope == "key" and key_category(cls, function) is None)
+    return () if is_off else policy.kinds
 
 
 # -- advice --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from tests.test_runner import PLANTED, run_planted
 
 FLAGS = (
     "--leak-action, --leak-threshold, --leak-grace, --leak-kinds, --leak-ignore, --leak-scope, --leak-report, "
-    "--leak-advise, --leak-trace, --leak-selftest"
+    "--leak-known, --leak-learn, --leak-advise, --leak-trace, --leak-selftest"
 )
 
 
@@ -247,7 +247,7 @@ class ReportTests(unittest.TestCase):
             "        os.close(file)\n"
             "        return real('/dev/full', *args, **kwargs)\n"
             "    return real(file, *args, **kwargs)\n"
-            "import leakguard.report.json as report\n"
+            "import leakguard.report.files as report\n"
             "report.open = full\n"
             "sys.exit(cli.main(sys.argv[1:]))\n"
         )

@@ -20,11 +20,16 @@ MAY_IMPORT = {
     "origin": ("model", "_compat"),
     "deaths": ("model", "origin", "_compat"),
     "hooks": ("deaths", "origin", "_compat"),
-    "policy": ("ignore",),
-    "probes": ("model", "origin", "_compat", "probes.protocol"),
+    "policy": ("ignore", "known"),
+    "probes": ("model", "origin", "fingerprint", "_compat", "probes.protocol"),
     "report": ("model", "record", "report"),
     "exit": ("_compat", "origin", "probes"),
-    "check": ("_compat", "origin", "ignore", "model", "probes", "report.text", "exit"),
+    "fingerprint": ("origin",),
+    "knownfile": ("_compat",),
+    "known": ("knownfile", "fingerprint", "model"),
+    "check": (
+        "_compat", "origin", "ignore", "model", "fingerprint", "known", "probes", "report.text", "exit"
+    ),  # fmt: skip
     "guard": ("check", "hooks", "origin", "policy", "probes", "model", "_compat"),
     "hub": ("probes", "model", "_compat"),
     "teardown": ("hub", "check", "origin", "probes", "model", "_compat"),
@@ -33,10 +38,11 @@ MAY_IMPORT = {
     "advise": ("report.text",),
     "timing": ("case", "origin", "policy", "_compat"),
     "runner": (
-        "advise", "case", "check", "exit", "guard", "ignore", "model", "origin", "policy", "report", "timing", "_compat"
+        "advise", "case", "check", "exit", "guard", "ignore", "known", "knownfile", "model", "origin", "policy", "report",
+        "timing", "_compat"
     ),  # fmt: skip
     "selftest": ("guard", "model"),
-    "cli": ("runner", "policy", "selftest", "report"),
+    "cli": ("runner", "policy", "selftest", "report", "known", "knownfile"),
     "__main__": ("cli",),
     "__init__": ("case", "async_case", "guard", "model", "policy"),
 }
@@ -51,7 +57,10 @@ ASYNCIO = {
 PRIVATE_NAMES = {
     ("model", "_asdict"): "a method of named tuples, documented",
     ("check", "_replace"): "the same",
+    ("known", "_replace"): "the same",
+    ("knownfile", "_asdict"): "the same",
     ("timing", "_testMethodName"): "the same as for case",
+    ("runner", "_testMethodName"): "the same",
     ("case", "_testMethodName"): "the name of a test's method has no public way to it that a subclass cannot change",
     ("runner", "_ErrorHolder"): "what unittest itself hands to addError for a fixture",
     ("runner", "_moduleSetUpFailed"): "where unittest's suite notes it, on the result",

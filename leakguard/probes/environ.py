@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 from leakguard import _compat
 from leakguard.model import Leak, printable
-from leakguard.probes.protocol import Probe, fingerprint
+from leakguard.probes.protocol import Probe
 
 
 class Change:
@@ -68,7 +68,6 @@ class EnvironProbe(Probe):
             state=thing.state,
             owner="",
             hint="put it back in a cleanup, or change it with unittest.mock.patch",
-            fingerprint=fingerprint(self.kind, thing.name, None, thing.state),
         )
 
     def mark(self, things: Sequence[Any]) -> None:
