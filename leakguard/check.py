@@ -139,7 +139,7 @@ class Check:
                 say_at = _NEVER
                 self._say_waiting(suspects)
             attempt += 1
-            self._wait(suspects, attempt, (deadline if collected else collect_at) - now)
+            self._wait(suspects, attempt, min(deadline if collected else collect_at, say_at) - now)
             del suspects
             yield
 

@@ -191,11 +191,11 @@ class GuardedRunner(unittest.TextTestRunner):
         self.stream.flush()
 
     def _print_summary(self, record: Record) -> None:
-        lines = text.summary(record.reports)
-        lines += text.growth(*record.live) if record.reports else []
+        lines = text.growth(*record.live) if record.reports else []
         lines += terminal.known(record.reports, record.known.path)
         lines += terminal.fixed([str(entry) for entry in record.fixed], record.known.path)
         lines += terminal.slowest((report.owner, report.waited) for report in record.reports)
+        lines = text.summary(record.reports, terminal.SCREEN - len(lines)) + lines
         lines += text.key_tests(record.scoped_tests())
         lines += [f"Unused ignore: {rule}" for rule in record.unused_rules()]
         blocking = exit.warning()

@@ -8,6 +8,9 @@ from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 from leakguard.model import LeakReport
 from leakguard.report.text import count_of
 
+SCREEN = 24
+"""Lines that the end of a run has at most, but for key tests, unused rules and what keeps the process from exiting."""
+
 FIXED = 3
 """Fixed entries that are named; the others are counted."""
 
@@ -96,7 +99,7 @@ def slowest(waits: Iterable[Tuple[str, float]]) -> List[str]:
     slow = sorted(((-seconds, test) for test, seconds in of.items() if seconds >= WORTH_SAYING))
     if not slow:
         return []
-    lines = [f"Slowest to settle: {count_of(len(slow), 'check')} waited {-sum(s for s, _ in slow):.2f} s"]
+    lines = [f"Slowest to settle: {count_of(len(slow), 'test')} waited {-sum(s for s, _ in slow):.2f} s"]
     return lines + [f"  {-seconds:>6.2f} s  {test}" for seconds, test in slow[:SLOWEST]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from leakguard.model import Leak, LeakReport
@@ -10,8 +11,8 @@ from leakguard.model import Leak, LeakReport
 ENTRIES = 20
 """Entries that one message shows; the reports have all."""
 
-GROUPS = 6
-"""Lines of code that a summary shows, so that it fits a screen; the reports have all."""
+FEWEST = 3
+"""Lines of code that a summary shows however little room there is; the reports have all."""
 
 _PLURALS = {"process": "processes"}
 
@@ -86,8 +87,11 @@ def _rule_for(leak: Leak) -> str:
     return f"{leak.kind}:" + re.sub(r"\d+", "*", name, count=0 if leak.kind != "process" else 1).replace("@", "?")
 
 
-def summary(reports: Sequence[LeakReport]) -> List[str]:
-    """The leaks of a run that are not known, grouped by the line that created them, most frequent first."""
+def summary(reports: Sequence[LeakReport], room: int = sys.maxsize) -> List[str]:
+    """The leaks of a run that are not known, grouped by the line that created them, most frequent first.
+
+    Where they do not fit into `room` lines it says how many are left out.
+    """
     leaks = [leak for report in reports for leak in report.leaks if not leak.known]
     if not leaks:
         return []
@@ -97,15 +101,16 @@ def summary(reports: Sequence[LeakReport]) -> List[str]:
     owners = {leak.owner for leak in leaks}
     lines = [f"Leaks: {len(leaks)} in {count_of(len(owners), 'test')}, by the line that created them"]
     ordered = sorted(by_line.items(), key=lambda item: (-len(item[1]), item[0]))
-    for (kind, line), same in ordered[:GROUPS]:
+    shown = len(ordered) if 2 * len(ordered) < room else max(FEWEST, (room - 2) // 2)
+    for (kind, line), same in ordered[:shown]:
         tests = sorted({leak.owner for leak in same})
         where = count_of(len(tests), "test") + f", e.g. {tests[0]}" if len(tests) > 1 else tests[0]
         uncounted = "" if any(leak.counted for leak in same) else " (not counted)"
         lines.append(f"  {len(same):>4} x {kind:<8} {line}{uncounted}")
         lines.append(f"                  {where}")
-    if len(ordered) > GROUPS:
-        rest = sum(len(same) for _, same in ordered[GROUPS:])
-        lines.append(f"  and {count_of(len(ordered) - GROUPS, 'more line')} with {count_of(rest, 'leak')}, see --leak-report")
+    if len(ordered) > shown:
+        rest = count_of(sum(len(same) for _, same in ordered[shown:]), "leak")
+        lines.append(f"  and {count_of(len(ordered) - shown, 'more line')} with {rest}, see --leak-report")
     return lines
 
 
