@@ -89,7 +89,8 @@ class Check:
     def interim(self) -> Steps:
         """Settle and describe as the verdict would, but put nothing on record and isolate nothing."""
         findings = yield from self._find()
-        leaks, table = known.mark([finding.leak for finding in findings], known.in_force()), known.in_force()
+        table = known.in_force()
+        leaks = known.mark([finding.leak for finding in findings], table)
         new = tuple(leak for leak in leaks if not leak.known)
         return LeakError(self._message(new, known.remarks(leaks, table)), new) if new else None
 

@@ -93,6 +93,14 @@ def stable_place(place: Optional[str]) -> str:
     return f"{stable_path(path)} in {stable_function(function)}"
 
 
+def shown_place(place: Optional[str]) -> Optional[str]:
+    """A place as people look it up: without its line, and with no folder of this machine."""
+    if place is None or os.path.isabs(place):
+        return stable_place(place) or None
+    position, _, function = place.rpartition(" in ")
+    return re.sub(r":-?\d+$", "", position) + " in " + stable_function(function)
+
+
 def stable_function(name: str) -> str:
     """A qualified name as it would be if comprehensions were no functions."""
     name = re.sub(r"\.<locals>\.?$", "", _INLINED.sub("", name))

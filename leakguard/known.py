@@ -9,7 +9,7 @@ import os
 from typing import Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from leakguard import knownfile
-from leakguard.fingerprint import pattern_of, stable_place
+from leakguard.fingerprint import pattern_of, shown_place
 from leakguard.knownfile import Entry
 from leakguard.model import UNATTRIBUTED, Leak, LeakReport
 
@@ -146,8 +146,8 @@ def _entry(leak: Leak, today: str) -> Entry:
         fingerprint=leak.fingerprint,
         kind=leak.kind,
         name=pattern_of(leak.kind, leak.name),
-        origin=stable_place(leak.origin) or None,
-        place=stable_place(leak.place) or None,
+        origin=shown_place(leak.origin),
+        place=shown_place(leak.place),
         waiting_in=leak.waiting_in,
         since=today,
     )

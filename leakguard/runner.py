@@ -36,14 +36,34 @@ class GuardedResult(unittest.TextTestResult):
             case.detach(test, self)
         super().stopTest(test)
 
-    passed: Optional[List[Tuple[str, Any, str]]] = None
-    """Id, class and method of each test that ran to its end, kept only where leaks may turn out to be fixed."""
 
-    def addSuccess(self, test: Any) -> None:
-        """Note who has run to the end: only such a test can show that a known leak is gone."""
-        super().addSuccess(test)
-        if self.passed is not None and isinstance(test, unittest.TestCase):
-            self.passed.append((test.id(), type(test), test._testMethodName))
+class Passed:
+    """The tests that have run to their end: only such a one can show that a known leak is gone.
+
+    Made only where there are known leaks: an empty test would pay for it.
+    """
+
+    def __init__(self, result: Any) -> None:
+        self.tests: List[Tuple[Any, str, Optional[str]]] = []
+        """Class, method, and the id where the class has an ``id()`` of its own."""
+        self._add_success = result.addSuccess
+        result.addSuccess = self.add_success
+
+    def add_success(self, test: Any) -> None:
+        """Note a test, and do what the result does."""
+        cls = type(test)
+        if isinstance(test, unittest.TestCase):
+            own_id = None if cls.id is unittest.TestCase.id else test.id()
+            self.tests.append((cls, test._testMethodName, own_id))
+        self._add_success(test)
+
+    def kinds_checked(self, named: Set[str]) -> Dict[str, Sequence[str]]:
+        """Return the ids of the tests that are named, or whose class or module is, with the kinds checked of them."""
+        return {
+            own_id or f"{case.class_name(cls)}.{method}": _kinds_checked(cls, method)
+            for cls, method, own_id in self.tests
+            if named & {own_id or f"{case.class_name(cls)}.{method}", case.class_name(cls), cls.__module__}
+        }
 
 
 class Fixtures:
@@ -176,14 +196,16 @@ class GuardedRunner(unittest.TextTestRunner):
                 guard.close()
                 check.listeners.remove(record.reports.append)
                 check.watchers.remove(self._say)
-            record.fixed = _fixed(record, getattr(self._fixtures.result, "passed", None) or ())
+            if self._passed is not None:
+                record.fixed = _fixed(record, self._passed)
             self._print_summary(record)
 
     def _makeResult(self) -> Any:
         self._fixtures.result = result = super()._makeResult()
-        if known.in_force().entries and isinstance(result, GuardedResult):
-            result.passed = []
+        self._passed = Passed(result) if known.in_force().entries else None
         return result
+
+    _passed: Optional[Passed] = None
 
     def _say(self, line: str) -> None:
         """Print a line in the middle of a run, below unittest's dots."""
@@ -213,15 +235,11 @@ def live_things() -> Dict[str, int]:
     return {"threads": len(_compat.live_threads), "tasks": _compat.live_task_count()}
 
 
-def _fixed(record: Record, passed: Iterable[Tuple[str, Any, str]]) -> List[Entry]:
+def _fixed(record: Record, passed: Passed) -> List[Entry]:
     """The known leaks of a run that are gone, by the tests that passed and were checked."""
     named = {test for entry in record.known.entries.values() for test in entry.tests}
-    tests_run = {
-        test: _kinds_checked(cls, method)
-        for test, cls, method in passed
-        if named & {test, case.class_name(cls), cls.__module__}  # a policy is dear to ten thousand
-    }
-    return known.fixed(record.known, [leak for report in record.reports for leak in report.leaks], tests_run)
+    leaks = [leak for report in record.reports for leak in report.leaks]
+    return known.fixed(record.known, leaks, passed.kinds_checked(named))
 
 
 def _kinds_checked(cls: Any, method: str) -> Sequence[str]:

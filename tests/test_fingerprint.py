@@ -8,7 +8,15 @@ import sys
 import tempfile
 import unittest
 
-from leakguard.fingerprint import fingerprint, pattern_of, stable_alias, stable_function, stable_path, stable_place
+from leakguard.fingerprint import (
+    fingerprint,
+    pattern_of,
+    shown_place,
+    stable_alias,
+    stable_function,
+    stable_path,
+    stable_place,
+)
 from tests.suites import ROOT, TESTS, run_python
 
 PLANTED = os.path.join(TESTS, "planted", "planted_many.py")
@@ -147,6 +155,18 @@ class CodeTests(unittest.TestCase):
         for place, stable in table:
             with self.subTest(place):
                 self.assertEqual(stable_place(place), stable)
+
+    def test_places_for_people(self):
+        """As they are shown in reports, without the line; one with a folder of the machine as in the fingerprint."""
+        table = [
+            (None, None),
+            ("docs/examples/chat/hub.py:3 in Hub.open", "docs/examples/chat/hub.py in Hub.open"),
+            ("threading.py:3 in f.<locals>.<listcomp>", "threading.py in f"),
+            ("/nowhere/gone/x.py:3 in f", "x.py in f"),
+        ]
+        for place, shown in table:
+            with self.subTest(place):
+                self.assertEqual(shown_place(place), shown)
 
     def test_a_file_out_of_a_package(self):
         """It is known by its name alone, since the folder above may be the checkout's."""

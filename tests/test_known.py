@@ -12,6 +12,7 @@ from leakguard.known import Known
 from leakguard.knownfile import Entry
 from leakguard.model import UNATTRIBUTED, Leak, LeakReport
 from tests.suites import ROOT, run_python
+from tests.test_docs import table_rows
 
 TODAY = "2026-11-24"
 ONE = Entry("1" * 16, "thread", "reader-*", "a.py in f", tests=("t.A.test_1",), since="2026-01-02")
@@ -480,6 +481,31 @@ class RunTests(unittest.TestCase):
         )
         self.assertEqual(self.known(), before)
         self.assertEqual(sorted(os.listdir(self.folder)), ["known.json", "test_old.py"])
+
+
+class DocsTests(unittest.TestCase):
+    def test_the_page(self):
+        """The file that the page shows can be read, and its table has every field and no other."""
+        page = os.path.join(ROOT, "docs", "reference", "known-leaks.rst")
+        with open(page, encoding="utf-8") as file:
+            text = file.read()
+        block = text[text.index(".. code-block:: json") :].split("\n\n")[1]
+        (entry,) = FileTests.read(self, block)
+        self.assertEqual(entry.owner, "the hub team")
+        rows = [row[0].strip("`") for row in table_rows("docs/reference/known-leaks.rst", "field") if row[0]]
+        self.assertEqual(rows, list(Entry._fields))
+
+    def test_the_example_that_ships(self):
+        """Its leaks have the fingerprints that are on record, on this Python."""
+        path = os.path.join(ROOT, "docs", "examples", "chat", "known-leaks.json")
+        self.assertEqual([entry.name for entry in knownfile.read(path)], ["chat-heartbeat", "chat-archive"])
+        process = run_python(
+            *("-m", "leakguard", "--leak-known", path, "--leak-grace", "0.1", "discover", "-s", "docs/examples/chat"),
+            *("-p", "test_leaking.py"),
+            cwd=ROOT,
+        )
+        self.assertEqual(process.returncode, 0, process.stderr)
+        self.assertIn("Known: 4 leaks of 2 entries", process.stderr)
 
 
 class InForceTests(unittest.TestCase):

@@ -1,14 +1,18 @@
 """The end of a run in a terminal: colours, growth, known leaks, slow checks, and that it fits a screen."""
 
 import io
+import os
 import sys
+import tempfile
 import types
 import unittest
 from unittest import mock
 
 from leakguard.model import Leak, LeakReport
+from leakguard.record import TestRecord
 from leakguard.report import terminal, text
-from leakguard.report.terminal import can_show, fixed, known, painted, slowest, sparkline, wants_colour
+from leakguard.report.terminal import can_show, courses, fixed, known, painted, slowest, sparkline, wants_colour
+from tests.suites import ROOT, run_python
 
 
 class Terminal(io.StringIO):
@@ -64,7 +68,7 @@ class ColourTests(unittest.TestCase):
             from _colorize import can_colorize
         except ImportError:
             self.skipTest("Python decides about colours from 3.13 on")
-        for environ in ({}, {"NO_COLOR": "1"}, {"FORCE_COLOR": "1"}, {"PYTHON_COLORS": "0", "FORCE_COLOR": "1"}):
+        for environ in ({"NO_COLOR": "1"}, {"FORCE_COLOR": "1"}, {"PYTHON_COLORS": "0", "FORCE_COLOR": "1"}):
             with self.subTest(environ), mock.patch.dict("os.environ", environ, clear=True):
                 self.assertEqual(wants_colour(sys.__stdout__, environ), can_colorize())
 
@@ -107,6 +111,11 @@ class SparklineTests(unittest.TestCase):
         for encoding, expected in table:
             with self.subTest(encoding):
                 self.assertEqual(can_show(types.SimpleNamespace(encoding=encoding)), expected)
+
+    def test_of_a_run(self):
+        """Each kind that was counted after the tests has its line; one that never was has none."""
+        tests = [TestRecord("a", live=(6, 0, -1)), TestRecord("b"), TestRecord("c", live=(238, 0, -1))]
+        self.assertEqual(courses(tests), {"threads": "▁█", "tasks": "▁▁", "processes": "", "files": ""})
 
     def test_in_the_growth(self):
         """The course of a kind comes after its two counts, where it is known."""
@@ -172,6 +181,45 @@ class LineTests(unittest.TestCase):
         for room, length in [(18, 17), (17, 17), (16, 16), (9, 8), (8, 8), (0, 8)]:
             with self.subTest(room):
                 self.assertEqual(len(text.summary(reports, room)), length)
+
+
+SUITE = """\
+import threading, unittest
+released = threading.Event()
+
+class T(unittest.TestCase):
+    def test_a(self):
+        threading.Thread(target=released.wait, name="reader", daemon=True).start()
+"""
+
+
+class RunTests(unittest.TestCase):
+    """In a process of its own."""
+
+    def run_suite(self, *arguments, **environ):
+        """Run a suite with a leak; return what was printed."""
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "test_one.py"), "w") as file:
+                file.write(SUITE)
+            arguments = ["-B", "-m", "leakguard", *arguments, "test_one"]
+            return run_python(*arguments, cwd=folder, PYTHONPATH=ROOT, **environ).stderr
+
+    def test_a_long_wait(self):
+        """While a check waits for more than a second the terminal says for what, and for whom."""
+        errors = self.run_suite("-b", "--leak-grace", "1.1")
+        line = "leakguard: waiting for thread 'reader' of test_one.T.test_a (up to 1.1 s)"
+        self.assertEqual(errors.splitlines().count(line), 1, errors)
+        self.assertLess(errors.index(line), errors.index("FAIL: test_a"))
+        self.assertRegex(errors, r"\nSlowest to settle: 1 test waited 1\.\d\d s\n    1\.\d\d s  test_one\.T\.test_a\n")
+        self.assertNotIn("waiting for", self.run_suite("--leak-grace", "0.2").replace("waiting in", ""))
+
+    def test_colours(self):
+        """The summary's headings are coloured where colours are wanted; the message of the error never is."""
+        with_colours = self.run_suite("--leak-grace", "0", FORCE_COLOR="1", NO_COLOR="")
+        self.assertIn("\n\x1b[1;31mLeaks:\x1b[0m 1 in 1 test, by the line that created them\n", with_colours)
+        self.assertIn("\n  thread 'reader' (daemon, alive)\n    created at  test_one.py:6 in T.test_a\n", with_colours)
+        without = self.run_suite("--leak-grace", "0", FORCE_COLOR="1", NO_COLOR="1")
+        self.assertNotIn("\x1b", without)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import sys
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from leakguard.model import LeakReport
+from leakguard.record import LIVE, TestRecord
 from leakguard.report.text import count_of
 
 SCREEN = 24
@@ -80,6 +81,11 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     peaks = [max(values[a:b]) for a, b in zip(cuts, cuts[1:])]
     low, span = min(peaks), max(peaks) - min(peaks)
     return "".join(BARS[int((peak - low) / span * (len(BARS) - 1)) if span else 0] for peak in peaks)
+
+
+def courses(tests: Sequence[TestRecord], width: int = 40) -> Dict[str, str]:
+    """Return what was alive after each test as a sparkline a kind, for what was counted."""
+    return {name: sparkline([t.live[i] for t in tests if len(t.live) > i], width) for i, name in enumerate(LIVE)}
 
 
 def can_show(stream: Any, characters: str = BARS) -> bool:
