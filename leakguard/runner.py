@@ -129,6 +129,8 @@ class Record:
         self.skipped: Set[str] = set()
         self.fixture_births: Set[Creation] = set()
         self.seconds = 0.0
+        self.grace = 0.0
+        """Of the run's policy: where nobody waits, nobody is slow."""
         self.known = known.NONE
         self.fixed: List[Entry] = []
         """Known leaks that their tests no longer show."""
@@ -167,7 +169,7 @@ class GuardedRunner(unittest.TextTestRunner):
     def run(self, test: Any) -> Any:
         """Run the suite, check what is left at its end, and print the summary, even after Ctrl-C."""
         record, policy = self.record or Record(), resolve()
-        record.rules, record.known = policy.ignore, known.in_force()
+        record.rules, record.grace, record.known = policy.ignore, policy.grace, known.in_force()
         check.listeners.append(record.reports.append)
         check.watchers.append(self._say)
         self._fixtures = Fixtures()
@@ -216,7 +218,8 @@ class GuardedRunner(unittest.TextTestRunner):
         lines = text.growth(*record.live) if record.reports else []
         lines += terminal.known(record.reports, record.known.path)
         lines += terminal.fixed([str(entry) for entry in record.fixed], record.known.path)
-        lines += terminal.slowest((report.owner, report.waited) for report in record.reports)
+        waits = [(report.owner, report.waited) for report in record.reports]
+        lines += terminal.slowest(waits) if record.grace else []
         lines = text.summary(record.reports, terminal.SCREEN - len(lines)) + lines
         lines += text.key_tests(record.scoped_tests())
         lines += [f"Unused ignore: {rule}" for rule in record.unused_rules()]
