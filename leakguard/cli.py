@@ -136,18 +136,25 @@ class Lesson:
         if not os.path.isdir(folder):
             raise ValueError(f"--leak-learn: FILE must be in a folder that exists (got {path!r})")
         self.path, self.on_record = path, on_record
+        self._full_path = os.path.abspath(path)  # tests may go elsewhere
         self.before = list(known.read(path, "--leak-learn").entries.values()) if os.path.exists(path) else []
 
-    def write(self, record: Record) -> bool:
-        """Write the file and say what has changed; False if it could not be written, and why."""
+    def write(self, record: Record, result: Any) -> bool:
+        """Write the file and say what has changed, or why it was not written; False if it could not be.
+
+        A run of no test, or one that was stopped, does not know what leaks: it would wipe the record.
+        """
         from leakguard.report.files import replace_file
 
+        if not result.testsRun or result.shouldStop:
+            sys.stderr.write(f"Known leaks in {self.path}: not written, since the run did not come to its end\n")
+            return True
         if self.on_record.path:
             entries = known.ratchet(self.on_record, record.fixed)
         else:
             entries = known.learn(known.learnable(record.reports), self.before, knownfile.today())
         try:
-            replace_file(self.path, [knownfile.as_text(entries)])
+            replace_file(self._full_path, [knownfile.as_text(entries)])
         except OSError as error:
             sys.stderr.write(f"python -m leakguard: error: known leaks could not be written to {self.path}: {error}\n")
             return False
@@ -167,8 +174,8 @@ def _run(rest: List[str], record: Record, reports: Sequence[str], advises: bool,
         result = program.result
     finally:
         written = write_reports(reports, record)
-    if lesson is not None and result.testsRun:  # a run of nothing, or one that was interrupted, teaches nothing
-        written = lesson.write(record) and written
+    if lesson is not None:
+        written = lesson.write(record, result) and written
     if advises:
         _print_bytes(advice_of(record, folder))
     if not result.wasSuccessful() or record.fails() or not written:

@@ -449,11 +449,21 @@ class RunTests(unittest.TestCase):
                 self.assertEqual(self.run_suite(*arguments), (2, [f"python -m leakguard: error: {what}"]))
 
     def test_a_run_of_nothing(self):
-        """A run without a test, a mistyped pattern, does not wipe the record."""
+        """A run without a test, a mistyped pattern, does not wipe the record, nor does one that is stopped."""
         self.learn()
         before = self.known()
-        self.assertEqual(self.run_suite("--leak-learn", "known.json", "-k", "no_such_test")[0], 5)
-        self.assertEqual(self.known(), before)
+        said = "Known leaks in known.json: not written, since the run did not come to its end"
+        for arguments, expected in [(["-k", "no_such_test"], 5), (["-f"], 1)]:
+            with self.subTest(arguments):
+                status, rest = self.run_suite("--leak-learn", "known.json", *arguments)
+                self.assertEqual((status, rest[-1]), (expected, said))
+                self.assertEqual(self.known(), before)
+
+    def test_tests_that_go_elsewhere(self):
+        """A relative FILE is one of the folder that the run began in."""
+        self.plant(new=False, text=SUITE + "\nimport os\ndef tearDownModule():\n    os.chdir('/')\n")
+        self.learn()
+        self.assertEqual([entry["name"] for entry in self.known()], ["old-*"])
 
     def test_a_full_disk(self):
         """It is said, the status is 1, and the old file is as it was, with nothing beside it."""
