@@ -247,7 +247,7 @@ class ReportTests(unittest.TestCase):
             "        os.close(file)\n"
             "        return real('/dev/full', *args, **kwargs)\n"
             "    return real(file, *args, **kwargs)\n"
-            "import leakguard.report.files as report\n"
+            "import leakguard.report.json as report\n"
             "report.open = full\n"
             "sys.exit(cli.main(sys.argv[1:]))\n"
         )

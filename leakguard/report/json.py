@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
+import tempfile
 from typing import Any, Dict, Sequence
 
 from leakguard.model import LeakReport
-from leakguard.report.files import replace_file
 
 VERSION = 1
 
@@ -35,4 +36,20 @@ def as_dict(reports: Sequence[LeakReport], tests_run: int = 0) -> Dict[str, Any]
 def write(path: str, reports: Sequence[LeakReport], tests_run: int = 0) -> None:
     """Write the report, all of it or nothing. Raises OSError if the file cannot be written."""
     text = json.dumps(as_dict(reports, tests_run), indent=2) + "\n"
-    replace_file(path, [text])
+    folder = os.path.dirname(os.path.abspath(path))
+    handle, partial = tempfile.mkstemp(prefix=".leakguard-", suffix=".tmp", dir=folder)
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(partial, 0o666 & ~_umask())
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
+
+
+def _umask() -> int:
+    """The process's umask, which can be read only by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
