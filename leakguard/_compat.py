@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import warnings
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 try:
     import _locale
@@ -31,6 +31,12 @@ def clock(_read: Callable[[], float] = time.perf_counter) -> float:
     2.19 ``time.monotonic`` too, 3.6 not; neither touches ``perf_counter``.
     """
     return _read()
+
+
+def today(_read: Callable[[], float] = time.time, _split: Callable[[float], Any] = time.gmtime) -> str:
+    """The day in UTC, ``2026-11-24``, out of reach of tests that freeze time as `clock` is."""
+    now = _split(_read())
+    return f"{now.tm_year:04d}-{now.tm_mon:02d}-{now.tm_mday:02d}"
 
 
 def pause(seconds: float, _allocate: Callable[[], Any] = _thread.allocate_lock) -> None:
@@ -1017,7 +1023,15 @@ def _line_in_table(code: Any, instruction: int) -> int:  # pragma: no cover - Py
     return int(line)
 
 
-_Span = Tuple[int, int, str]
+class _Span(NamedTuple):
+    """The lines of a function, class, lambda or comprehension, and its qualified name."""
+
+    first: int
+    last: int
+    name: str
+    is_named: bool
+
+
 _spans: Dict[str, List[_Span]] = {}
 
 
@@ -1035,8 +1049,12 @@ def qualname_at(filename: str, line: int, name: Optional[str]) -> str:
     spans = _spans.get(filename)
     if spans is None:
         spans = _spans[filename] = _read_spans(filename)
-    around = [full for first, last, full in spans if first <= line <= last and name in (None, full.rpartition(".")[2])]
-    return around[-1] if around else name or "<module>"
+    around = [span for span in spans if span.first <= line <= span.last]
+    if name is None:
+        fitting = [span.name for span in around if span.is_named]
+    else:
+        fitting = [span.name for span in around if span.name.rpartition(".")[2] == name]
+    return fitting[-1] if fitting else name or "<module>"
 
 
 def _read_spans(filename: str) -> List[_Span]:
@@ -1044,16 +1062,24 @@ def _read_spans(filename: str) -> List[_Span]:
     import linecache
 
     spans: List[_Span] = []
+    unnamed: Dict[Any, str] = {
+        ast.Lambda: "<lambda>",
+        ast.ListComp: "<listcomp>",
+        ast.SetComp: "<setcomp>",
+        ast.DictComp: "<dictcomp>",
+        ast.GeneratorExp: "<genexpr>",
+    }
 
     def walk(node: Any, prefix: str) -> None:
+        child: Any
         for child in ast.iter_child_nodes(node):
             inner = prefix
-            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                first: Sequence[Any] = child.decorator_list or [child]
-                spans.append((first[0].lineno, child.end_lineno or child.lineno, prefix + child.name))
-                inner = prefix + child.name + ".<locals>."
-            elif isinstance(child, ast.ClassDef):
-                inner = prefix + child.name + "."
+            name = unnamed.get(type(child)) or str(getattr(child, "name", ""))
+            is_named = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef))
+            if is_named or type(child) in unnamed or isinstance(child, ast.ClassDef):
+                first: Any = (getattr(child, "decorator_list", None) or [child])[0]
+                spans.append(_Span(first.lineno, child.end_lineno or first.lineno, prefix + name, is_named))
+                inner = prefix + name + ("." if isinstance(child, ast.ClassDef) else ".<locals>.")
             walk(child, inner)
 
     try:

@@ -11,7 +11,8 @@ import sys
 import warnings
 from typing import Any, Callable, Dict, Generator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from leakguard import _compat, exit
+from leakguard import _compat, exit, known
+from leakguard.fingerprint import fingerprint
 from leakguard.ignore import BUILT_IN, find_rule
 from leakguard.model import UNATTRIBUTED, Leak, LeakError, LeakReport, printable
 from leakguard.probes.protocol import Probe
@@ -30,6 +31,11 @@ IMMEDIATE_TURNS = 8
 
 LONGEST_PAUSE = 0.01
 """Seconds between two turns of the test's own loop, at most."""
+
+SAY_AFTER = 1.0
+"""Seconds of waiting after which a check says what it waits for."""
+
+_NEVER = float("inf")
 
 Steps = Generator[None, None, Any]
 
@@ -70,6 +76,8 @@ class Check:
         """Settle, describe, report, isolate; return the error to raise, if any."""
         findings = yield from self._find()
         self.guard.waited = self.waited
+        for note_wait in wait_listeners:
+            note_wait((str(self.guard.subject.id), self.waited))
         error = None
         if findings or self.matched:
             report, error = self._report([finding.leak for finding in findings], has_failed)
@@ -84,8 +92,10 @@ class Check:
     def interim(self) -> Steps:
         """Settle and describe as the verdict would, but put nothing on record and isolate nothing."""
         findings = yield from self._find()
-        leaks = tuple(finding.leak for finding in findings)
-        return LeakError(self._message(leaks), leaks) if leaks else None
+        table = known.in_force()
+        leaks = known.mark([finding.leak for finding in findings], table)
+        new = tuple(leak for leak in leaks if not leak.known)
+        return LeakError(self._message(new, known.remarks(leaks, table)), new) if new else None
 
     # -- look and settle ----------------------------------------------------------------------------
 
@@ -110,6 +120,7 @@ class Check:
         """Wait until no suspect is left (True) or the grace is over (False); each round looks anew."""
         grace = self.guard.policy.grace
         collect_at, deadline = start + grace * COLLECT_AFTER, start + grace
+        say_at = start + SAY_AFTER if grace > SAY_AFTER and watchers else _NEVER
         collected = grace == 0
         attempt = 0
         while True:
@@ -128,10 +139,26 @@ class Check:
                 gc.collect()
                 del held
                 continue
+            if now >= say_at:
+                say_at = _NEVER
+                self._say_waiting(suspects)
             attempt += 1
-            self._wait(suspects, attempt, (deadline if collected else collect_at) - now)
+            self._wait(suspects, attempt, min(deadline if collected else collect_at, say_at) - now)
             del suspects
             yield
+
+    def _say_waiting(self, suspects: Sequence[Suspect]) -> None:
+        """Tell the watchers once what is waited for, and for whom."""
+        probe, thing, _ = suspects[0]
+        try:
+            name = probe.names(thing)[0]
+        except Exception as error:  # it may have ended meanwhile, or be broken: the wait goes on all the same
+            self._note_broken(probe, error)
+            return
+        more = f" and {len(suspects) - 1} more" if len(suspects) > 1 else ""
+        whom = f"{self.guard.subject.id} (up to {self.guard.policy.grace:g} s)"
+        for watcher in list(watchers):
+            watcher(f"leakguard: waiting for {probe.kind} {name!r}{more} of {whom}")
 
     def _is_stopped_by_us(self, suspects: Sequence[Suspect]) -> bool:
         """Whether all suspects are tasks of a loop that cannot turn while this check runs inside it."""
@@ -212,10 +239,15 @@ class Check:
         probe, thing, _ = suspect
         try:
             leak = probe.describe(thing)
+            leak = leak._replace(owner=self._owner_id(suspect))
+            mark = leak.fingerprint or fingerprint(
+                leak.kind, leak.name, leak.origin, leak.place, leak.aliases, leak.owner
+            )
+            leak = leak._replace(fingerprint=mark)
         except Exception as error:  # a broken __repr__, a thing that died meanwhile: the leak must not be lost
             what = printable(f"could not be described: {type(error).__name__}: {printable(error)}")
-            leak = Leak(kind=probe.kind, name="?", state=what, owner="")
-        return Finding(probe, probe.identity(thing), leak._replace(owner=self._owner_id(suspect)))
+            leak = Leak(kind=probe.kind, name="?", state=what, owner=self._owner_id(suspect))
+        return Finding(probe, probe.identity(thing), leak)
 
     def _owner_id(self, suspect: Suspect) -> str:
         guard, (probe, thing, owner) = self.guard, suspect
@@ -233,7 +265,10 @@ class Check:
         self, leaks: Sequence[Leak], has_failed: Callable[[], bool]
     ) -> Tuple[LeakReport, Optional[LeakError]]:
         """Return what goes on record, and the error to raise; what is not raised is logged."""
-        note, is_counted = self._reason_not_to_raise(leaks, has_failed) if leaks else ("", True)
+        table = known.in_force()
+        leaks = known.mark(leaks, table)
+        new = [leak for leak in leaks if not leak.known]
+        note, is_counted = self._reason_not_to_raise(new, has_failed) if new else (known.NOTE if leaks else "", True)
         leaks = tuple(leaks if is_counted else [leak._replace(counted=False) for leak in leaks])
         guard = self.guard
         report = LeakReport(
@@ -247,11 +282,11 @@ class Check:
         )
         if not leaks:
             return report, None
-        message = self._message(leaks)
+        message = self._message(new or leaks, known.remarks(leaks, table))
         if note:
-            log("INFO" if note.startswith("tolerated") else "WARNING", f"{message}\n({note})")
+            log("INFO" if note.startswith(("tolerated", known.NOTE)) else "WARNING", f"{message}\n({note})")
             return report, None
-        return report, LeakError(message, leaks)
+        return report, LeakError(message, tuple(leak for leak in leaks if not leak.known))
 
     def _reason_not_to_raise(self, leaks: Sequence[Leak], has_failed: Callable[[], bool]) -> Tuple[str, bool]:
         """Return why leaks are only logged, "" if they are raised, and whether they count all the same."""
@@ -272,9 +307,9 @@ class Check:
             return "logged: another cleanup of the module had already failed", True
         return "", True
 
-    def _message(self, leaks: Sequence[Leak]) -> str:
+    def _message(self, leaks: Sequence[Leak], remarks: Sequence[str]) -> str:
         subject = self.guard.subject
-        return text.message(str(subject.title), leaks, self.waited, str(subject.id))
+        return "\n".join([text.message(str(subject.title), leaks, self.waited, str(subject.id)), *remarks])
 
     def _isolate(self, findings: Sequence[Finding]) -> Steps:
         for probe, baseline in self.guard.baselines() if findings else ():
@@ -303,6 +338,11 @@ listeners: List[Callable[[LeakReport], None]] = []
 
 course_listeners: List[Any] = []
 """Told when the guard of a test ``begins`` and ``ends``, and when nothing ``rests`` under guard; empty without a report."""
+wait_listeners: List[Callable[[Tuple[str, float]], None]] = []
+"""Called with the id of what was checked and the seconds that its check waited, also where all ended in time."""
+
+watchers: List[Callable[[str], None]] = []
+"""Called with a line for people once a check has waited for `SAY_AFTER`; the runner prints it."""
 
 
 def _accountable(owner: Any) -> Any:

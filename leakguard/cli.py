@@ -8,9 +8,10 @@ import sys
 import unittest
 from typing import Any, List, Optional, Sequence
 
-from leakguard import policy, report
+from leakguard import known, policy, report
+from leakguard.lesson import Lesson
 from leakguard.record import RunRecord
-from leakguard.report import text
+from leakguard.report import terminal, text
 from leakguard.runner import GuardedRunner, Record
 
 __unittest = True
@@ -47,6 +48,8 @@ def parser() -> argparse.ArgumentParser:
     suffixes = f"write a report: {_names()} (repeatable)"
     group.add_argument("--leak-report", action="append", metavar="FILE", help=suffixes)
     group.add_argument("--leak-merge", nargs="+", metavar="PATH", help="make one report of many, run nothing")
+    group.add_argument("--leak-known", metavar="FILE", help="read known leaks, which fail nothing")
+    group.add_argument("--leak-learn", metavar="FILE", help="write known leaks; with --leak-known only remove fixed ones")
     group.add_argument("--leak-advise", action="store_true", help="propose key tests, with a patch for git apply")
     group.add_argument("--leak-trace", action="store_true", help="let tracemalloc note the lines that open files")
     group.add_argument("--leak-selftest", action="store_true", help="plant a leak of each kind, show that it is seen")
@@ -101,26 +104,30 @@ def main(argv: Optional[List[str]] = None) -> int:
         policy.check_environment()
         policy.read_environment()
         check_report_paths(reports)
+        on_record = known.read(arguments.leak_known, "--leak-known") if arguments.leak_known else known.in_force()
+        lesson = Lesson(arguments.leak_learn, on_record) if arguments.leak_learn else None
     except ValueError as error:
         leak_parser.error(str(error))
     reports = [os.path.abspath(path) if "." in path else path for path in reports]  # tests go elsewhere
     if any(word in ("-h", "--help") for word in rest):
         sys.stdout.write(leak_parser.format_help() + "\nAll other arguments are those of python -m unittest:\n\n")
-    if arguments.leak_merge:
-        return _merge(leak_parser, arguments.leak_merge, reports, rest)
     if arguments.leak_selftest:
         from leakguard import selftest  # it imports subprocess, which few runs need
 
         return PASSED if selftest.run(sys.stdout) else FAILED
-    if arguments.leak_trace:
-        _trace()
-    record = Record()
-    record.recorder = _recorder(reports)
-    policy.command_line.update(flags)
+    known.command_line.append(on_record)
     try:
-        return _run(rest, record, reports, arguments.leak_advise)
+        if arguments.leak_merge:
+            return _merge(leak_parser, arguments.leak_merge, reports, rest, lesson)
+        if arguments.leak_trace:
+            _trace()
+        record = Record()
+        record.recorder = _recorder(reports)
+        policy.command_line.update(flags)
+        return _run(rest, record, reports, arguments.leak_advise, lesson)
     finally:
         policy.command_line.clear()
+        known.command_line.pop()
 
 
 def _report_of_environment(merges: Any) -> List[str]:
@@ -138,20 +145,26 @@ def _recorder(reports: Sequence[str]) -> Any:
     return recording.Recorder([journal.Journal(path, os.O_TRUNC) for path in reports if path.endswith(".jsonl")])
 
 
-def _merge(leak_parser: Any, paths: Sequence[str], reports: Sequence[str], rest: Sequence[str]) -> int:
+def _merge(
+    leak_parser: Any, paths: Sequence[str], reports: Sequence[str], rest: Sequence[str], lesson: Optional[Lesson]
+) -> int:
     """Make one report of many, print the summary of all of them, and say what is incomplete; run nothing."""
     from leakguard import merge
 
     if rest:
         leak_parser.error(f"--leak-merge runs nothing, and takes no arguments of unittest (got {rest[0]!r})")
+    table = known.in_force()
     try:
-        record = merge.read(paths)
+        record, fixed = known.applied(merge.read(paths), table)
     except ValueError as error:
         leak_parser.error(str(error))
     written = write_reports(reports, record)
     lines = [f"Merged {text.count_of(record.tests_run, 'test')} of {record.environment.get('processes', '1')} processes"]
-    lines += text.summary(record.reports) + [f"Incomplete: {problem}" for problem in record.problems]
+    lines += text.summary(record.reports) + terminal.known(record.reports, table.path)
+    lines += terminal.fixed(record.fixed, table.path) + [f"Incomplete: {problem}" for problem in record.problems]
     sys.stderr.write("\n".join(lines) + "\n")
+    if lesson is not None:
+        written = lesson.write(record.reports, fixed, is_whole=bool(record.tests) and not record.problems) and written
     has_leaked = any(leak.counted for found in record.reports for leak in found.leaks)
     if has_leaked or not written or any(test.has_failed for test in record.tests):
         return FAILED
@@ -169,7 +182,7 @@ def _flags(leak_parser: argparse.ArgumentParser) -> List[str]:
     return [word for action in leak_parser._actions for word in action.option_strings]
 
 
-def _run(rest: List[str], record: Record, reports: Sequence[str], advises: bool) -> int:
+def _run(rest: List[str], record: Record, reports: Sequence[str], advises: bool, lesson: Optional[Lesson]) -> int:
     attributes = {"record": record, "advises": advises}
     runner = type("Runner", (GuardedRunner,), attributes)  # unittest gives its options to a class only
     result: Any = None
@@ -179,6 +192,9 @@ def _run(rest: List[str], record: Record, reports: Sequence[str], advises: bool)
         result = program.result
     finally:
         written = _write_reports_of(record, reports)
+    if lesson is not None:
+        is_whole = result.testsRun and not result.shouldStop
+        written = lesson.write(record.reports, record.fixed, is_whole=is_whole) and written
     if advises:
         from leakguard.proposal import advice_of  # it reads sources, which few runs need
 

@@ -49,7 +49,7 @@ class Leak(NamedTuple):
     hint: str = ""
     """One line of advice."""
     fingerprint: str = ""
-    """Equal for the same leak in another run; see docs/reference."""
+    """Equal for the same leak in another run, by the rules of docs/reference/known-leaks.rst; set by the check."""
     aliases: Tuple[str, ...] = ()
     """Its class and target function: what ignore rules are held against beside the name."""
     blocks_exit: bool = False

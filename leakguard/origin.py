@@ -262,6 +262,15 @@ def show_path(filename: str) -> str:
     return filename.replace(os.sep, "/")
 
 
+def find_file(shown: str) -> str:
+    """The file that `show_path` shows so, "" if it is none of those below the start folder or the standard library."""
+    for folder in (_START_FOLDER, _STDLIB):
+        full = os.path.join(folder, shown)
+        if os.path.isfile(full):
+            return full
+    return ""
+
+
 def place_of(code: Any, instruction: int) -> Place:
     """The place of an instruction of a code object."""
     return Place(show_path(code.co_filename), _compat.line_of(code, instruction), _compat.qualname(code))

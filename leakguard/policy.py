@@ -12,7 +12,7 @@ import sys
 from types import FunctionType
 from typing import Any, Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
 
-from leakguard import ignore
+from leakguard import ignore, known
 
 KINDS = ("process", "thread", "native", "task", "timer", "file", "exception", "tempfile", "environ")
 """What `leak_kinds` may ask for, in the order in which it is looked at; ``native`` finds threads, too."""
@@ -198,6 +198,7 @@ def resolve(cls: Optional[type] = None, method: Any = None, given: Optional[Mapp
     A plain class may have a ``leak_threshold`` of its own that means something else: it is left alone, with a warning.
     """
     environment = read_environment()
+    known.in_force()  # a file that cannot be read is said before a test runs, not when there is a leak
     values = {**environment, **command_line}
     rules: List[ignore.Rule] = [*environment.get("ignore", ()), *command_line.get("ignore", ())]
     for ancestor in reversed(cls.__mro__ if cls is not None else ()):

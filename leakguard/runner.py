@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import unittest
 import unittest.suite
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
-from leakguard import _compat, case, check, exit
+from leakguard import _compat, case, check, exit, known
 from leakguard.guard import Guard, Subject
 from leakguard.ignore import Rule
+from leakguard.knownfile import Entry
 from leakguard.model import LeakError, LeakReport
-from leakguard.policy import may_have_key_scope, resolve
+from leakguard.policy import key_category, may_have_key_scope, resolve
 from leakguard.record import RunRecord
-from leakguard.report import text
+from leakguard.report import terminal, text
 from leakguard.timing import Course, Creation, Observation, Timing
 
 __unittest = True
@@ -33,6 +34,35 @@ class GuardedResult(unittest.TextTestResult):
         if isinstance(test, unittest.TestCase):
             case.detach(test, self)
         super().stopTest(test)
+
+
+class Passed:
+    """The tests that have run to their end: only such a one can show that a known leak is gone.
+
+    Made only where there are known leaks: an empty test would pay for it.
+    """
+
+    def __init__(self, result: Any) -> None:
+        self.tests: List[Tuple[Any, str, Optional[str]]] = []
+        """Class, method, and the id where the class has an ``id()`` of its own."""
+        self._add_success = result.addSuccess
+        result.addSuccess = self.add_success
+
+    def add_success(self, test: Any) -> None:
+        """Note a test, and do what the result does."""
+        cls = type(test)
+        if isinstance(test, unittest.TestCase):
+            own_id = None if cls.id is unittest.TestCase.id else test.id()
+            self.tests.append((cls, test._testMethodName, own_id))
+        self._add_success(test)
+
+    def kinds_checked(self, named: Set[str]) -> Dict[str, Sequence[str]]:
+        """Return the ids of the tests that are named, or whose class or module is, with the kinds checked of them."""
+        return {
+            own_id or f"{case.class_name(cls)}.{method}": _kinds_checked(cls, method)
+            for cls, method, own_id in self.tests
+            if named & {own_id or f"{case.class_name(cls)}.{method}", case.class_name(cls), cls.__module__}
+        }
 
 
 class Fixtures:
@@ -100,13 +130,21 @@ class Record:
         self.seconds = 0.0
         self.recorder: Any = None
         """What puts each test on record, where a report was asked for."""
+        self.waits: List[Tuple[str, float]] = []
+        """Tests whose checks waited, with the seconds."""
+        self.grace = 0.0
+        """Of the run's policy: where nobody waits, nobody is slow."""
+        self.known = known.NONE
+        self.fixed: List[Entry] = []
+        """Known leaks that their tests no longer show."""
 
     def as_run(self) -> RunRecord:
         """The run as plain data, which reports are made from; its tests only where a report was asked for."""
         if self.recorder is None:
-            return RunRecord(reports=tuple(self.reports), seconds=self.seconds)
-        run: RunRecord = self.recorder.record(self.reports)
-        return run
+            run = RunRecord(reports=tuple(self.reports), seconds=self.seconds)
+        else:
+            run = self.recorder.record(self.reports)
+        return run._replace(fixed=tuple(map(str, self.fixed)))
 
     def fails(self) -> bool:
         """Whether a leak counts that no test, class or module has failed for."""
@@ -142,10 +180,12 @@ class GuardedRunner(unittest.TextTestRunner):
     def run(self, test: Any) -> Any:
         """Run the suite, check what is left at its end, and print the summary, even after Ctrl-C."""
         record, policy = self.record or Record(), resolve()
-        record.rules = policy.ignore
+        record.rules, record.grace, record.known = policy.ignore, policy.grace, known.in_force()
         begin_recording(record)
         self._recorder = record.recorder
         check.listeners.append(record.reports.append)
+        check.watchers.append(self._say)
+        check.wait_listeners.append(record.waits.append)
         self._fixtures = Fixtures()
         hooks = _compat.SuiteHooks(unittest.suite.TestSuite, self._fixtures)
         guard = Guard("run", Subject("unattributed", "the run"), policy)
@@ -171,6 +211,10 @@ class GuardedRunner(unittest.TextTestRunner):
             finally:
                 guard.close()
                 check.listeners.remove(record.reports.append)
+                check.watchers.remove(self._say)
+                check.wait_listeners.remove(record.waits.append)
+                if self._passed is not None:
+                    record.fixed = _fixed(record, self._passed)
                 end_recording(record)
             self._print_summary(record)
 
@@ -180,16 +224,30 @@ class GuardedRunner(unittest.TextTestRunner):
         if self._recorder is not None:
             self.resultclass = recorded(self.resultclass, self._recorder)
         self._fixtures.result = result = super()._makeResult()
+        self._passed = Passed(result) if known.in_force().entries else None
         return result
 
+    _passed: Optional[Passed] = None
+
+    def _say(self, line: str) -> None:
+        """Print a line in the middle of a run, below unittest's dots."""
+        self.stream.write(f"\n{line}\n")
+        self.stream.flush()
+
     def _print_summary(self, record: Record) -> None:
-        lines = text.summary(record.reports)
-        lines += text.growth(*record.live) if record.reports else []
+        tests = record.as_run().tests if terminal.can_show(self.stream) else ()
+        lines = text.growth(*record.live, terminal.courses(tests)) if record.reports else []
+        lines += terminal.known(record.reports, record.known.path)
+        lines += terminal.fixed([str(entry) for entry in record.fixed], record.known.path)
+        lines += terminal.slowest(record.waits) if record.grace else []
+        lines = text.summary(record.reports, terminal.SCREEN - len(lines)) + lines
         lines += text.key_tests(record.scoped_tests())
         lines += [f"Unused ignore: {rule}" for rule in record.unused_rules()]
         blocking = exit.warning()
         exit.remember(blocking)
         lines += blocking
+        if terminal.wants_colour(self.stream, os.environ):
+            lines = terminal.painted(lines)
         if lines:
             self.stream.writeln("\n" + "\n".join(lines))
             self.stream.flush()
@@ -223,3 +281,17 @@ def recorded(result_class: Any, recorder: Any) -> Any:
 def live_things() -> Dict[str, int]:
     """How many threads and tasks are alive now."""
     return {"threads": len(_compat.live_threads), "tasks": _compat.live_task_count()}
+
+
+def _fixed(record: Record, passed: Passed) -> List[Entry]:
+    """The known leaks of a run that are gone, by the tests that passed and were checked."""
+    named = {test for entry in record.known.entries.values() for test in entry.tests}
+    leaks = [leak for report in record.reports for leak in report.leaks]
+    return known.fixed(record.known, leaks, passed.kinds_checked(named))
+
+
+def _kinds_checked(cls: Any, method: str) -> Sequence[str]:
+    function = getattr(cls, method, None)
+    policy = resolve(cls, function)
+    is_off = policy.action == "off" or (policy.scope == "key" and key_category(cls, function) is None)
+    return () if is_off else policy.kinds

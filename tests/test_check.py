@@ -127,12 +127,13 @@ class CheckTestCase(unittest.TestCase):
 
     def setUp(self):
         self.world = world = World()
-        self.reports, self.announced = [], []
+        self.reports, self.announced, self.said = [], [], []
         for thing, name, value in (
             (check._compat, "clock", world.clock),
             (check._compat, "pause", world.pause),
             (check, "gc", types.SimpleNamespace(collect=world.collect)),
             (check, "listeners", [self.reports.append]),
+            (check, "watchers", [self.said.append]),
             (check, "log", lambda level, message: world.log.append((level, message))),
             (check.exit, "announce_at_exit", lambda: self.announced.append(True)),
         ):
@@ -205,12 +206,38 @@ class WaitTests(CheckTestCase):
 
     def test_the_grace_is_the_policys(self):
         """The two waits add up to the grace, whatever it is."""
-        for grace in (0.02, 3.0):
+        for grace in (0.02, 1.0):
             with self.subTest(grace=grace):
                 probe = self.probe(Thing())
                 self.verdict(self.guard(probe, grace=grace))
                 expected = [grace * COLLECT_AFTER, grace * (1 - COLLECT_AFTER), *[0.001] * (MIN_ATTEMPTS - 2)]
                 self.assertEqual(probe.settled, [round(seconds, 6) for seconds in expected])
+
+    def test_a_long_wait_is_announced(self):
+        """A check that waits for more than a second says once what it waits for, and for whom; a short one nothing."""
+        announced = [f"leakguard: waiting for thread 'a' and 1 more of {ID} (up to 5 s)"]
+        for ends, grace, said in [(1.5, 1.0, []), (0.75, 5.0, []), (1.5, 5.0, announced)]:
+            with self.subTest(ends=ends, grace=grace):
+                self.world.now = 200.0
+                self.said.clear()
+                things = [Thing(ends_at=200 + ends), Thing("b", ends_at=200 + ends)]
+                self.verdict(self.guard(self.probe(*things), grace=grace))
+                self.assertEqual(self.said, said)
+
+    def test_the_announcement_comes_in_time(self):
+        """The wait is cut at one second, or it would come when all is over."""
+        probe = self.probe(Thing())
+        self.verdict(self.guard(probe, grace=5.0))
+        self.assertEqual(probe.settled[:3], [0.5, 0.5, 4.0])
+
+    def test_a_broken_name_does_not_end_the_wait(self):
+        """What it waits for cannot be named: nothing is said but that the probe is broken."""
+        probe = self.probe(Thing())
+        guard = self.guard(probe, grace=5.0)
+        probe.broken["names"] = KeyError("gone")
+        with self.assertWarns(RuntimeWarning):
+            Check(guard)._say_waiting([check.Suspect(probe, probe.things[0], guard)])
+        self.assertEqual(self.said, [])
 
     def test_a_loaded_machine(self):
         """However late each wait comes back, a suspect gets the fewest attempts."""

@@ -22,13 +22,18 @@ MAY_IMPORT = {
     "changes": ("model", "origin", "_compat"),
     "temporary": ("model", "origin", "_compat"),
     "hooks": ("changes", "deaths", "temporary", "origin", "_compat"),
-    "policy": ("ignore",),
-    "probes": ("model", "origin", "_compat", "probes.protocol"),
+    "policy": ("ignore", "known"),
+    "probes": ("model", "origin", "fingerprint", "_compat", "probes.protocol"),
     "report": ("model", "record", "report"),
     "probes.environ": ("model", "origin", "_compat", "probes.protocol", "changes"),
     "probes.tempfiles": ("model", "origin", "_compat", "probes.protocol", "temporary"),
     "exit": ("_compat", "origin", "probes"),
-    "check": ("_compat", "origin", "ignore", "model", "probes", "report.text", "exit"),
+    "fingerprint": ("origin",),
+    "knownfile": ("_compat",),
+    "known": ("knownfile", "fingerprint", "model", "record"),
+    "check": (
+        "_compat", "origin", "ignore", "model", "fingerprint", "known", "probes", "report.text", "exit"
+    ),  # fmt: skip
     "journal": ("model", "record", "report.jsonl"),
     "recording": ("journal", "model", "origin", "probes", "record", "_compat"),
     "process_report": ("check", "journal", "record", "recording", "report", "_compat"),
@@ -46,12 +51,15 @@ MAY_IMPORT = {
     "advise": ("report.text",),
     "timing": ("case", "origin", "policy", "_compat"),
     "runner": (
-        "case", "check", "exit", "guard", "ignore", "model", "policy", "process_report", "record", "recording", "report",
-        "timing", "_compat"
+        "case", "check", "exit", "guard", "ignore", "known", "knownfile", "model", "policy", "process_report", "record",
+        "recording", "report", "timing", "_compat"
     ),  # fmt: skip
     "proposal": ("advise", "origin", "runner", "timing"),
     "selftest": ("guard", "model", "_compat"),
-    "cli": ("runner", "policy", "proposal", "selftest", "report", "record", "recording", "journal", "merge"),
+    "lesson": ("known", "knownfile", "model", "report.files"),
+    "cli": (
+        "runner", "policy", "proposal", "selftest", "report", "record", "recording", "journal", "merge", "known", "lesson"
+    ),  # fmt: skip
     "__main__": ("cli",),
     "__init__": ("case", "async_case", "guard", "model", "policy"),
 }
@@ -68,7 +76,10 @@ PRIVATE_NAMES = {
     ("check", "_replace"): "the same",
     ("merge", "_replace"): "the same",
     ("merge", "_fields"): "the same",
+    ("known", "_replace"): "the same",
+    ("knownfile", "_asdict"): "the same",
     ("timing", "_testMethodName"): "the same as for case",
+    ("runner", "_testMethodName"): "the same",
     ("case", "_testMethodName"): "the name of a test's method has no public way to it that a subclass cannot change",
     ("runner", "_ErrorHolder"): "what unittest itself hands to addError for a fixture",
     ("runner", "_moduleSetUpFailed"): "where unittest's suite notes it, on the result",

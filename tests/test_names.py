@@ -1,4 +1,4 @@
-"""Names: what the package exports, how things are called in reports, and what a leak's fingerprint depends on."""
+"""Names: what the package exports, and how things are called in reports."""
 
 import functools
 import inspect
@@ -8,7 +8,7 @@ import unittest
 import leakguard
 from leakguard import _compat, policy
 from leakguard.probes import ALL
-from leakguard.probes.protocol import Probe, class_name, fingerprint, target_name
+from leakguard.probes.protocol import Probe, class_name, target_name
 
 PUBLIC = {
     "Leak": "leakguard.model",
@@ -178,42 +178,6 @@ class TargetNameTests(unittest.TestCase):
         """``module.qualname`` of an object's class."""
         self.assertEqual(class_name(Target()), f"{__name__}.Target")
         self.assertEqual(class_name(3), "builtins.int")
-
-
-class FingerprintTests(unittest.TestCase):
-    base = ("thread", "hub-reader-3", "chat/hub.py:88 in Hub._start", "chat/hub.py:97 in Hub._read")
-
-    def test_the_same_in_another_run(self):
-        """Numbers in the name, lines, and where it was when it was looked at do not change it."""
-        expected = fingerprint(*self.base)
-        self.assertRegex(expected, r"^[0-9a-f]{16}$")
-        table = [
-            ("thread", "hub-reader-12", *self.base[2:]),
-            ("thread", "hub-reader-3", "chat/hub.py:90 in Hub._start", "chat/hub.py:97 in Hub._read"),
-            ("thread", "hub-reader-3", "chat/hub.py:88 in Hub._start", "chat/hub.py:120 in Hub._write"),
-            ("thread", "hub-reader-3", "chat/hub.py:88 in Hub._start", None),
-        ]
-        for arguments in table:
-            with self.subTest(arguments=arguments):
-                self.assertEqual(fingerprint(*arguments), expected)
-
-    def test_another_leak(self):
-        """Kind, the words of the name, file and function tell leaks apart; without an origin, where it is."""
-        table = [
-            self.base,
-            ("task", *self.base[1:]),
-            ("thread", "hub-writer-3", *self.base[2:]),
-            ("thread", "hub-reader-3", "chat/room.py:88 in Hub._start", None),
-            ("thread", "hub-reader-3", "chat/hub.py:88 in Hub._open", None),
-            ("thread", "hub-reader-3", None, "chat/hub.py:97 in Hub._read"),
-            ("thread", "hub-reader-3", None, "chat/hub.py:97 in Hub._write"),
-            ("thread", "hub-reader-3", None, None),
-        ]
-        self.assertEqual(len({fingerprint(*arguments) for arguments in table}), len(table))
-
-    def test_any_name_has_one(self):
-        """Half a surrogate is no obstacle."""
-        self.assertRegex(fingerprint("thread", "\ud800", None, None), r"^[0-9a-f]{16}$")
 
 
 if __name__ == "__main__":

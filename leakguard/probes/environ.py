@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 from leakguard import _compat, changes, origin
 from leakguard.model import Leak, printable
-from leakguard.probes.protocol import Probe, fingerprint
+from leakguard.probes.protocol import Probe
 
 
 class Change:
@@ -71,7 +71,6 @@ class EnvironProbe(Probe):
             owner="",
             origin=self.origin(thing),
             hint="put it back in a cleanup, or change it with unittest.mock.patch",
-            fingerprint=fingerprint(self.kind, thing.name, None, thing.state),
         )
 
     def mark(self, things: Sequence[Any]) -> None:

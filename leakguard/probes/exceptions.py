@@ -6,7 +6,7 @@ from typing import Any, Optional, Sequence, Tuple
 
 from leakguard import _compat, origin
 from leakguard.model import Leak
-from leakguard.probes.protocol import Probe, fingerprint
+from leakguard.probes.protocol import Probe
 
 _deaths = origin.deaths
 
@@ -53,7 +53,6 @@ class ExceptionProbe(Probe):
             now_at=now_at,
             place=place if place != created else None,
             hint=thing.hint,
-            fingerprint=fingerprint(self.kind, thing.name, created, place),
             aliases=(thing.cls,),
         )
 

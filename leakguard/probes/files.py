@@ -10,7 +10,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from leakguard import _compat, origin
 from leakguard.model import Leak, printable
-from leakguard.probes.protocol import Probe, class_name, fingerprint
+from leakguard.probes.protocol import Probe, class_name
 
 _POLL = 0.002
 _Inode = Tuple[int, int]
@@ -109,7 +109,6 @@ class FileProbe(Probe):
             owner="",
             origin=created,
             hint=described.hint,
-            fingerprint=fingerprint(self.kind, name, created, None),
             aliases=aliases,
         )
 

@@ -80,9 +80,13 @@ class ProcessProbe(Probe):
         return lambda other: (other.pid, other.started) == key
 
     def names(self, thing: Any) -> Tuple[str, Tuple[str, ...]]:
+        name, aliases = self._full_names(thing)
+        return printable(name), aliases
+
+    def _full_names(self, thing: Any) -> Tuple[str, Tuple[str, ...]]:
         for pid, process in _compat.known_child_objects():
             if pid == thing.pid:
-                return printable(process.name), (class_name(process),)
+                return process.name, (class_name(process),)
         command = _command_line(thing.pid)
         deadline = _compat.clock() + _EXEC_SECONDS
         while not command and thing.is_alive() and _compat.clock() < deadline:
@@ -90,7 +94,7 @@ class ProcessProbe(Probe):
             command = _command_line(thing.pid)
         if not command or command == _command_line(os.getpid()):
             return "forked child", ("os.fork",)
-        return printable(command), ("subprocess.Popen",)
+        return command, ("subprocess.Popen",)
 
     def origin(self, thing: Any) -> Optional[str]:
         birth = origin.process_births.get(thing.pid)
@@ -100,16 +104,16 @@ class ProcessProbe(Probe):
         _compat.pause(min(timeout, _POLL))
 
     def describe(self, thing: Any) -> Leak:
-        name, aliases = self.names(thing)
+        full, aliases = self._full_names(thing)
         created = self.origin(thing)
         return Leak(
             kind=self.kind,
-            name=name,
+            name=printable(full),
             state="running",
             owner="",
             origin=created,
             hint=_hint(aliases),
-            fingerprint=fingerprint(self.kind, name, created, None),
+            fingerprint=fingerprint(self.kind, full, created, None, aliases),  # a command may be longer than a name
             aliases=aliases,
         )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 
+from leakguard.fingerprint import fingerprint as fingerprint
 from leakguard.model import Leak
 
 
@@ -106,15 +107,3 @@ def target_name(target: Any) -> str:
 def class_name(thing: Any) -> str:
     """``module.qualname`` of an object's class."""
     return f"{type(thing).__module__}.{type(thing).__qualname__}"
-
-
-def fingerprint(kind: str, name: str, origin: Optional[str], place: Optional[str]) -> str:
-    """Equal for the same leak in another run: numbers in names and lines in places do not count."""
-    import hashlib
-    import re
-
-    def stable(text: Optional[str]) -> str:
-        return re.sub(r":\d+ in ", " in ", text or "")
-
-    parts: List[str] = [kind, re.sub(r"\d+", "N", name), stable(origin), stable(place) if origin is None else ""]
-    return hashlib.sha256("\n".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:16]

@@ -13,7 +13,7 @@ from typing import Any, FrozenSet, Iterator, List, Optional, Sequence, Set, Tupl
 
 from leakguard import _compat, origin
 from leakguard.model import Leak, printable
-from leakguard.probes.protocol import Probe, class_name, fingerprint
+from leakguard.probes.protocol import Probe, class_name
 
 _NOTHING: FrozenSet[Any] = frozenset()
 _POLL = 0.002
@@ -96,7 +96,6 @@ class TaskProbe(Probe):
             place=place,
             waiting_in=waiting_in,
             hint=_hint(thing),
-            fingerprint=fingerprint(self.kind, name, created, place),
             aliases=aliases,
         )
 

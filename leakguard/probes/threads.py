@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from leakguard import _compat, origin
 from leakguard.model import Leak, printable
-from leakguard.probes.protocol import Probe, class_name, fingerprint, target_name
+from leakguard.probes.protocol import Probe, class_name, target_name
 
 _live = _compat.live_threads
 _count = _compat.raw_thread_count
@@ -128,7 +128,6 @@ class ThreadProbe(Probe):
             place=place,
             waiting_in="concurrent.futures.ThreadPoolExecutor's queue (idle worker)" if idle else waiting_in,
             hint=_hint(thing, aliases, idle),
-            fingerprint=fingerprint(self.kind, name, created, place),
             aliases=aliases,
             blocks_exit=isinstance(thing, threading.Thread) and not thing.daemon,
         )

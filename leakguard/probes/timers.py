@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 from leakguard import _compat, origin
 from leakguard.model import Leak, printable
-from leakguard.probes.protocol import Probe, class_name, fingerprint, target_name, unwrapped
+from leakguard.probes.protocol import Probe, class_name, target_name, unwrapped
 
 _POLL = 0.002
 _NOTHING: Dict[int, Any] = {}
@@ -69,7 +69,6 @@ class TimerProbe(Probe):
             owner="",
             origin=created,
             hint=_SIGNAL_HINT if is_signal else _TIMER_HINT,
-            fingerprint=fingerprint(self.kind, name, created, None),
             aliases=aliases,
         )
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+import sys
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from leakguard.model import Leak, LeakReport
 
 ENTRIES = 20
 """Entries that one message shows; the reports have all."""
+
+FEWEST = 3
+"""Lines of code that a summary shows however little room there is; the reports have all."""
 
 _PLURALS = {"process": "processes"}
 
@@ -83,9 +87,12 @@ def _rule_for(leak: Leak) -> str:
     return f"{leak.kind}:" + re.sub(r"\d+", "*", name, count=0 if leak.kind != "process" else 1).replace("@", "?")
 
 
-def summary(reports: Sequence[LeakReport]) -> List[str]:
-    """The leaks of a run, grouped by the line that created them, most frequent first."""
-    leaks = [leak for report in reports for leak in report.leaks]
+def summary(reports: Sequence[LeakReport], room: int = sys.maxsize) -> List[str]:
+    """The leaks of a run that are not known, grouped by the line that created them, most frequent first.
+
+    Where they do not fit into `room` lines it says how many are left out.
+    """
+    leaks = [leak for report in reports for leak in report.leaks if not leak.known]
     if not leaks:
         return []
     by_line: Dict[Tuple[str, str], List[Leak]] = {}
@@ -93,18 +100,27 @@ def summary(reports: Sequence[LeakReport]) -> List[str]:
         by_line.setdefault((leak.kind, leak.origin or f"unknown ({leak.name})"), []).append(leak)
     owners = {leak.owner for leak in leaks}
     lines = [f"Leaks: {len(leaks)} in {count_of(len(owners), 'test')}, by the line that created them"]
-    for (kind, line), same in sorted(by_line.items(), key=lambda item: (-len(item[1]), item[0])):
+    ordered = sorted(by_line.items(), key=lambda item: (-len(item[1]), item[0]))
+    shown = len(ordered) if 2 * len(ordered) < room else max(FEWEST, (room - 2) // 2)
+    for (kind, line), same in ordered[:shown]:
         tests = sorted({leak.owner for leak in same})
         where = count_of(len(tests), "test") + f", e.g. {tests[0]}" if len(tests) > 1 else tests[0]
         uncounted = "" if any(leak.counted for leak in same) else " (not counted)"
         lines.append(f"  {len(same):>4} x {kind:<8} {line}{uncounted}")
         lines.append(f"                  {where}")
+    if len(ordered) > shown:
+        rest = count_of(sum(len(same) for _, same in ordered[shown:]), "leak")
+        lines.append(f"  and {count_of(len(ordered) - shown, 'more line')} with {rest}, see --leak-report")
     return lines
 
 
-def growth(before: Dict[str, int], after: Dict[str, int]) -> List[str]:
-    """How many things of each kind were alive before the first test and after the last."""
-    return ["Growth over the run: " + ", ".join(f"{what} {before[what]} -> {after[what]}" for what in before)]
+def growth(before: Dict[str, int], after: Dict[str, int], course: Mapping[str, str] = {}) -> List[str]:
+    """How many things of each kind were alive before the first test and after the last.
+
+    `course` has what it was in between, a sparkline, for those of which it is known.
+    """
+    parts = [f"{what} {before[what]} -> {after[what]} {course.get(what, '')}".rstrip() for what in before]
+    return ["Growth over the run: " + ", ".join(parts)]
 
 
 class ScopedTest(NamedTuple):
