@@ -77,6 +77,7 @@ PRIVATE_NAMES = {
     ("merge", "_replace"): "the same",
     ("merge", "_fields"): "the same",
     ("known", "_replace"): "the same",
+    ("runner", "_replace"): "the same",
     ("knownfile", "_asdict"): "the same",
     ("timing", "_testMethodName"): "the same as for case",
     ("runner", "_testMethodName"): "the same",
