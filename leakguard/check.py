@@ -273,7 +273,7 @@ class Check:
 
     def _message(self, leaks: Sequence[Leak]) -> str:
         subject = self.guard.subject
-        return text.message(str(subject.title), leaks, self.waited, str(subject.id))
+        return text.message(str(subject.title), leaks, self.waited, str(subject.id), stacks=self.guard.policy.stacks)
 
     def _isolate(self, findings: Sequence[Finding]) -> Steps:
         for probe, baseline in self.guard.baselines() if findings else ():

@@ -36,12 +36,12 @@ def parser() -> argparse.ArgumentParser:
     )
     group = made.add_argument_group("leak options")
     for option in policy.OPTIONS:
-        group.add_argument(
-            f"--leak-{option.name}",
-            action="append" if option.name == "ignore" else "store",
-            metavar=option.metavar,
-            help=f"{option.help} (default: {_shown(option.default)})",
-        )
+        text = f"{option.help} (default: {_shown(option.default)})"
+        if option.default is False:  # a flag without an argument
+            group.add_argument(f"--leak-{option.name}", action="store_const", const="true", help=text)
+            continue
+        action = "append" if option.name == "ignore" else "store"
+        group.add_argument(f"--leak-{option.name}", action=action, metavar=option.metavar, help=text)
     group.add_argument("--leak-report", action="append", metavar="FILE", help="write a report: FILE.json (repeatable)")
     group.add_argument("--leak-advise", action="store_true", help="propose key tests, with a patch for git apply")
     group.add_argument("--leak-trace", action="store_true", help="let tracemalloc note the lines that open files")
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
 def _shown(default: Any) -> str:
     if isinstance(default, tuple):
         return ",".join(default) or "none"
-    return str(default)
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def read_flags(arguments: argparse.Namespace) -> "dict[str, Any]":

@@ -111,6 +111,7 @@ class ProcessProbe(Probe):
             hint=_hint(aliases),
             fingerprint=fingerprint(self.kind, name, created, None),
             aliases=aliases,
+            origin_stack=origin.birth_texts(origin.process_births.get(thing.pid)),
         )
 
     def mark(self, things: Sequence[Any]) -> None:
