@@ -104,6 +104,31 @@ def thread_target(thread: threading.Thread) -> Any:
     return target if target is not None else getattr(type(thread), "run", None)
 
 
+_RLock: Any = getattr(_thread, "RLock", ())
+
+PLAIN_LOCK: type = _thread.LockType
+"""The class of ``threading.Lock()`` (3.9 to 3.15)."""
+
+
+def is_rlock(lock: Any) -> bool:
+    """Whether a lock knows its owner: implemented in C, or in Python (3.9 to 3.15)."""
+    return isinstance(lock, (_RLock, threading._PyRLock))  # type: ignore[attr-defined]
+
+
+def rlock_owner(lock: Any) -> Optional[int]:
+    """The ident of the thread that holds an RLock, else None; the one in C says it in its repr only (3.9 to 3.15)."""
+    if isinstance(lock, threading._PyRLock):  # type: ignore[attr-defined]
+        owner = getattr(lock, "_owner", None)
+        return int(owner) if owner else None
+    words = str(_RLock.__repr__(lock)).split("owner=")
+    return int(words[-1].split()[0]) or None if len(words) > 1 else None
+
+
+def condition_lock(condition: Any) -> Any:
+    """The lock below a ``threading.Condition``, which its ``wait`` lets go (3.9 to 3.15)."""
+    return getattr(condition, "_lock", None)
+
+
 def at_threading_exit(function: Callable[[], None]) -> None:
     """Call `function` when the interpreter is about to wait for non-daemon threads.
 
@@ -200,6 +225,9 @@ def cancel_work(executor: Any) -> List[Any]:
     if wakes_up:
         queue.put(None)
     return futures
+def executor_prefix(executor: Any) -> str:
+    """The ``thread_name_prefix`` of an executor; the library's own, with a number, if none was given (3.9 to 3.15)."""
+    return str(getattr(executor, "_thread_name_prefix", ""))
 
 
 def is_asyncio_executor(executor: Any) -> bool:
@@ -262,6 +290,83 @@ def _context_among_referents(task: Any) -> Any:  # pragma: no cover - Python 3.9
     import gc
 
     return next((r for r in gc.get_referents(task) if isinstance(r, contextvars.Context)), None)
+
+
+def task_waiter(task: Any) -> Any:
+    """The future that a task waits for, else None (3.9 to 3.15, in C and in Python)."""
+    return getattr(task, "_fut_waiter", None)
+
+
+def is_future(thing: Any) -> bool:
+    """Whether this is a future or task of asyncio's, by the mark that asyncio itself goes by (3.9 to 3.15)."""
+    return getattr(type(thing), "_asyncio_future_blocking", None) is not None
+
+
+def future_callbacks(future: Any) -> List[Any]:
+    """The functions that a future will call when it is done (3.9 to 3.15, in C and in Python)."""
+    return [entry[0] for entry in getattr(future, "_callbacks", None) or ()]
+
+
+def future_parts(future: Any) -> List[Any]:
+    """The futures that a ``gather`` waits for (3.9 to 3.15)."""
+    return [part for part in getattr(future, "_children", ()) if not part.done()]
+
+
+def group_tasks(group: Any) -> List[Any]:
+    """The tasks of an ``asyncio.TaskGroup`` that are not done (3.11 to 3.15)."""
+    return [task for task in list(getattr(group, "_tasks", ())) if not task.done()]
+
+
+def direct_awaiters(future: Any) -> List[Any]:
+    """The futures and tasks that wait for a future: as asyncio keeps them from 3.14, before that by its callbacks.
+
+    A callback leads to them as the task whose step it is, the group whose task it watches, or what it closes over.
+    """
+    kept = getattr(future, "_asyncio_awaited_by", None)
+    if kept is not None:
+        return list(kept) if isinstance(kept, (set, frozenset)) else [kept]
+    found: List[Any] = []
+    for callback in future_callbacks(future):
+        found += (getattr(callback, "__self__", None), *(getattr(callback, "args", None) or ()))
+        found += (getattr(getattr(callback, "__self__", None), "_parent_task", None),)
+        found += closed_over(callback).values()
+        if type(callback).__name__ == "TaskWakeupMethWrapper":  # up to 3.11 it shows its task to the collector only
+            import gc
+
+            found += gc.get_referents(callback)
+    return [thing for thing in found if thing is not future and is_future(thing) and not thing.done()]
+
+
+def closed_over(function: Any) -> Dict[str, Any]:
+    """The variables that a function closes over, by name."""
+    names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+    found = {}
+    for name, cell in zip(names, getattr(function, "__closure__", None) or ()):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:
+            pass  # not bound yet
+    return found
+
+
+def stream_transport(reader: Any) -> Any:
+    """The transport of an ``asyncio.StreamReader`` (3.9 to 3.15)."""
+    return getattr(reader, "_transport", None)
+
+
+def pending_tasks(loop: Any) -> Optional[int]:
+    """How many tasks of a loop are pending; None while they cannot be counted, since its thread changes them."""
+    tasks = asyncio_tasks()
+    try:
+        return len(tasks.all_tasks(loop)) if tasks is not None else None
+    except RuntimeError:
+        return None
+
+
+def is_event_loop(thing: Any) -> bool:
+    """Whether this is an event loop of any class."""
+    cls = getattr(sys.modules.get("asyncio.events"), "AbstractEventLoop", None)
+    return cls is not None and isinstance(thing, cls)
 
 
 def debug_stack(thing: Any) -> List[Tuple[str, int, str]]:

@@ -309,7 +309,10 @@ class Check:
 
     def _message(self, leaks: Sequence[Leak], remarks: Sequence[str]) -> str:
         subject = self.guard.subject
-        return "\n".join([text.message(str(subject.title), leaks, self.waited, str(subject.id)), *remarks])
+        message = text.message(
+            str(subject.title), leaks, self.waited, str(subject.id), stacks=self.guard.policy.stacks
+        )  # fmt: skip
+        return "\n".join([message, *remarks])
 
     def _isolate(self, findings: Sequence[Finding]) -> Steps:
         for probe, baseline in self.guard.baselines() if findings else ():

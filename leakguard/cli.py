@@ -39,12 +39,12 @@ def parser() -> argparse.ArgumentParser:
     )
     group = made.add_argument_group("leak options")
     for option in policy.OPTIONS:
-        group.add_argument(
-            f"--leak-{option.name}",
-            action="append" if option.name == "ignore" else "store",
-            metavar=option.metavar,
-            help=f"{option.help} (default: {_shown(option.default)})",
-        )
+        words = f"{option.help} (default: {_shown(option.default)})"
+        if option.default is False:  # a flag without an argument
+            group.add_argument(f"--leak-{option.name}", action="store_const", const="true", help=words)
+            continue
+        action = "append" if option.name == "ignore" else "store"
+        group.add_argument(f"--leak-{option.name}", action=action, metavar=option.metavar, help=words)
     suffixes = f"write a report: {_names()} (repeatable)"
     group.add_argument("--leak-report", action="append", metavar="FILE", help=suffixes)
     group.add_argument("--leak-merge", nargs="+", metavar="PATH", help="make one report of many, run nothing")
@@ -63,7 +63,7 @@ def _names() -> str:
 def _shown(default: Any) -> str:
     if isinstance(default, tuple):
         return ",".join(default) or "none"
-    return str(default)
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def read_flags(arguments: argparse.Namespace) -> "dict[str, Any]":

@@ -219,9 +219,9 @@ def _test(data: Mapping[str, Any]) -> TestRecord:
 
 
 def _leak(data: Mapping[str, Any]) -> Leak:
-    fields = {name: value for name, value in data.items() if name in _LEAK_FIELDS}
-    for name in ("now_at", "aliases"):
-        fields[name] = tuple(fields.get(name, ()))
+    fields = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in data.items() if name in _LEAK_FIELDS
+    }
     return Leak(owner=intern(data["test"]), **fields)
 
 

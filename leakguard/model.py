@@ -58,13 +58,17 @@ class Leak(NamedTuple):
     """Whether it makes something fail; false if it is tolerated, known or only logged."""
     known: bool = False
     """Whether it is on record in the file of known leaks."""
+    awaited_by: Tuple[str, ...] = ()
+    """The tasks that wait for it: ``task 'main'``."""
+    origin_stack: Tuple[str, ...] = ()
+    """The stack that created it, innermost frame first, as far as it was noted: to the first line of the user's."""
 
     def as_dict(self) -> Dict[str, Any]:
         """Return what a report says of it: plain JSON types, ``test`` for the owner."""
         data = self._asdict()
         data["test"] = data.pop("owner")
-        data["now_at"] = list(self.now_at)
-        data["aliases"] = list(self.aliases)
+        for name in ("now_at", "aliases", "awaited_by", "origin_stack"):
+            data[name] = list(data[name])
         return data
 
 

@@ -217,8 +217,13 @@ def owner_of(context: Any, birth: Optional[Birth]) -> Any:
 
 def birth_of_task(task: Any) -> Optional[Birth]:
     """What is known of a task's creation."""
+    return task_births.get(coroutine_key(task))
+
+
+def coroutine_key(task: Any) -> Any:
+    """The key of a task in `task_births`, None if its awaitable cannot be referred to weakly."""
     try:
-        return task_births.get(weakref.ref(task.get_coro()))
+        return weakref.ref(task.get_coro())
     except TypeError:
         return None
 
@@ -287,6 +292,12 @@ def origin_of(stack: Optional[Sequence[Any]]) -> Optional[str]:
     return str(place_of(*stack[best]))
 
 
+def birth_texts(birth: Optional[Birth]) -> Tuple[str, ...]:
+    """The stack that created a thing, innermost first and without our own frames, as far as it was noted."""
+    stack = birth.stack if birth is not None else ()
+    return stack_texts([entry for entry in stack if rank(entry[0].co_filename) != OWN])
+
+
 def origin_of_traceback(frames: Optional[Sequence[Tuple[str, int, Optional[str]]]]) -> Optional[str]:
     """The same for (filename, line, function) entries, innermost first, as Python keeps of a coroutine."""
     if not frames:
@@ -294,6 +305,17 @@ def origin_of_traceback(frames: Optional[Sequence[Tuple[str, int, Optional[str]]
     best = min(range(len(frames)), key=lambda i: (rank(frames[i][0]), i))
     filename, line, function = frames[best]
     return str(Place(show_path(filename), line, _compat.qualname_at(filename, line, function)))
+
+
+def traceback_texts(frames: Sequence[Tuple[str, int, Optional[str]]]) -> Tuple[str, ...]:
+    """Such entries as text, without our own, to the first line of the user's."""
+    texts: List[str] = []
+    for filename, line, function in frames:
+        if rank(filename) != OWN:
+            texts.append(str(Place(show_path(filename), line, _compat.qualname_at(filename, line, function))))
+        if rank(filename) == USER:
+            break
+    return tuple(texts)
 
 
 def origin_of_allocation(lines: Sequence[Tuple[str, int]]) -> Optional[str]:
@@ -316,17 +338,29 @@ def describe_stack(stack: Sequence[Any]) -> Tuple[Tuple[str, ...], Optional[str]
 
     `stack` is (code, instruction, module) innermost first.
     """
-    texts = tuple(str(place_of(code, instruction)) for code, instruction, _ in stack)
+    texts = stack_texts(stack)
+    place, called = find_place(stack)
+    return texts, texts[place] if place >= 0 else None, operation(*stack[called]) if called >= 0 else None
+
+
+def stack_texts(stack: Sequence[Any]) -> Tuple[str, ...]:
+    """A stack as text, from entries that begin with (code, instruction)."""
+    return tuple(str(place_of(entry[0], entry[1])) for entry in stack)
+
+
+def find_place(stack: Sequence[Any]) -> Tuple[int, int]:
+    """Return the index of a stack's one line that is the user's own, and of the operation called from there.
+
+    Each is -1 if there is none: the operation where the user's line is the innermost.
+    """
     for wanted in (USER, LIBRARY):
         for i, (code, _, _) in enumerate(stack):
             if rank(code.co_filename) == wanted:
-                return texts, texts[i], operation(*stack[i - 1]) if i else None
+                return i, i - 1
     outermost = len(stack) - 1
     while outermost > 0 and _is_machinery(*stack[outermost]):
         outermost -= 1
-    if outermost < 0:
-        return texts, None, None
-    return texts, texts[outermost], operation(*stack[outermost])
+    return outermost, outermost
 
 
 def _is_machinery(code: Any, instruction: int, module: str) -> bool:

@@ -64,6 +64,19 @@ def _kinds(value: Any) -> Tuple[str, ...]:
     return tuple(kind for kind in KINDS if kind in names)
 
 
+def _stacks(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"leak_stacks must be true or false (got {value!r})")
+    return value
+
+
+_TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def _truth(text: str) -> Any:
+    return _TRUTHS.get(text.lower(), text)
+
+
 def _ignore(value: Any) -> Tuple[ignore.Rule, ...]:
     return ignore.parse_rules(value, [kind for kind in KINDS if kind != "native"])
 
@@ -108,6 +121,7 @@ OPTIONS: Tuple[Option, ...] = (
     Option("kinds", DEFAULT_KINDS, _kinds, _words, "KINDS", 'which probes run: names with commas between, or "all"'),
     Option("ignore", (), _ignore, str, "RULE", "what is never a leak: kind:glob or kind:glob@origin-glob (repeatable)"),
     Option("scope", "all", _scope, str, "{all,key}", "key: only key tests are checked"),
+    Option("stacks", False, _stacks, _truth, "", "whether a message has the stacks in full"),
 )
 
 _BY_NAME = {option.name: option for option in OPTIONS}
@@ -124,6 +138,7 @@ class Policy(NamedTuple):
     kinds: Tuple[str, ...] = _kinds(DEFAULT_KINDS)
     ignore: Tuple[ignore.Rule, ...] = ()
     scope: str = "all"
+    stacks: bool = False
 
 
 command_line: Dict[str, Any] = {}
@@ -233,7 +248,8 @@ def _own_options(cls: type, has_opted_in: bool) -> Dict[str, Any]:
 def leak_policy(**options: Any) -> Callable[[Any], Any]:
     """Decorate a test method or a class with options: ``@leak_policy(grace=2.0, threshold=5)``.
 
-    Args are those of the table without ``leak_``: action, threshold, grace (seconds), kinds, ignore, scope.
+    Args are those of the table without ``leak_``: action, threshold, grace (seconds), kinds, ignore, scope,
+    stacks.
     Raises TypeError for an unknown name and ValueError for a bad value, where the decorator stands.
     """
     checked = check_options(options)

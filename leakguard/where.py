@@ -6,8 +6,8 @@ import os
 import traceback
 from typing import Any, Optional, Sequence
 
-from leakguard import origin
-from leakguard.probes.tasks import TaskProbe, stack_of_coroutine
+from leakguard import awaiting, origin
+from leakguard.probes.tasks import TaskProbe, frames_of_coroutine
 from leakguard.probes.threads import ThreadProbe
 
 _OWN = tuple(os.path.join(os.path.dirname(__file__), f"{name}.py") for name in ("alarm", "stops", "teardown", "turns"))
@@ -27,7 +27,7 @@ def of_task(task: Any) -> str:
 
 def of_coroutine(coroutine: Any) -> str:
     """Where a coroutine is suspended."""
-    now_at, place, waiting_in = origin.describe_stack(stack_of_coroutine(coroutine))
+    now_at, place, waiting_in = awaiting.of_task(None, frames_of_coroutine(coroutine))
     return _said(place, waiting_in, now_at)
 
 

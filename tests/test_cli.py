@@ -11,8 +11,8 @@ from tests.suites import run_python
 from tests.test_runner import PLANTED, run_planted
 
 FLAGS = (
-    "--leak-action, --leak-threshold, --leak-grace, --leak-kinds, --leak-ignore, --leak-scope, --leak-report, "
-    "--leak-merge, --leak-known, --leak-learn, --leak-advise, --leak-trace, --leak-selftest"
+    "--leak-action, --leak-threshold, --leak-grace, --leak-kinds, --leak-ignore, --leak-scope, --leak-stacks, "
+    "--leak-report, --leak-merge, --leak-known, --leak-learn, --leak-advise, --leak-trace, --leak-selftest"
 )
 
 
@@ -92,6 +92,12 @@ class StatusTests(unittest.TestCase):
 
 class ArgumentTests(unittest.TestCase):
     """Every argument of python -m unittest works."""
+
+    def test_stacks(self):
+        """``--leak-stacks`` has no argument, and shows the stacks in full."""
+        line = "                  threading.py:"
+        self.assertIn(line, run_planted("--leak-stacks", "planted_leaks").stderr)
+        self.assertNotIn(line, run_planted("planted_leaks").stderr)
 
     def test_verbose(self):
         """-v names every test."""

@@ -48,6 +48,8 @@ class LeakTests(unittest.TestCase):
             "counted": False,
             "known": False,
             "verdict": "",
+            "awaited_by": [],
+            "origin_stack": [],
         }
         self.assertEqual(leak().as_dict(), expected)
         self.assertEqual(json.loads(json.dumps(leak().as_dict())), expected)
@@ -73,6 +75,8 @@ class LeakTests(unittest.TestCase):
                 "counted": True,
                 "known": False,
                 "verdict": "",
+                "awaited_by": [],
+                "origin_stack": [],
             },
         )
 

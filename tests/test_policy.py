@@ -22,6 +22,7 @@ KINDS = (
     'leak_kinds must be "all" or kinds of environ, exception, file, native, process, task, tempfile, thread, timer '
     "(got {})"
 )
+STACKS = "leak_stacks must be true or false (got {})"
 FORM = 'leak_ignore must be rules of the form "kind:glob" or "kind:glob@origin-glob" (got {})'
 KIND = "leak_ignore must name a kind of *, process, thread, task, timer, file, exception, tempfile, environ (got {})"
 REASON = "leak_ignore must map a rule to its reason, a str (got {})"
@@ -39,6 +40,8 @@ GOOD = [
     ("action", "off", "off"),
     ("scope", "all", "all"),
     ("scope", "key", "key"),
+    ("stacks", True, True),
+    ("stacks", False, False),
     ("threshold", 0, 0),
     ("threshold", 10**30, 10**30),
     ("threshold", Level.TWO, 2),
@@ -66,6 +69,9 @@ BAD = [
     ("action", ["fail"], ACTION, "['fail']"),
     ("scope", "some", SCOPE, "'some'"),
     ("scope", 1, SCOPE, "1"),
+    ("stacks", "true", STACKS, "'true'"),
+    ("stacks", 1, STACKS, "1"),
+    ("stacks", None, STACKS, "None"),
     ("threshold", -1, THRESHOLD, "-1"),
     ("threshold", 1.0, THRESHOLD, "1.0"),
     ("threshold", True, THRESHOLD, "True"),
@@ -109,6 +115,9 @@ TEXTS = [
     ("IGNORE", "thread:a", "ignore", (Rule("thread", "a"),)),
     ("IGNORE", " thread:a b ; task:c@d.py ;; ", "ignore", (Rule("thread", "a b"), Rule("task", "c", "d.py"))),
     ("SCOPE", "key", "scope", "key"),
+    ("STACKS", "true", "stacks", True),
+    ("STACKS", " 1 ", "stacks", True),
+    ("STACKS", "No", "stacks", False),
 ]
 
 BAD_TEXTS = [
@@ -126,6 +135,7 @@ BAD_TEXTS = [
     ("IGNORE", "hub-reader", FORM, "'hub-reader'"),
     ("IGNORE", "thread:a;socket:b", KIND, "'socket:b'"),
     ("SCOPE", "some", SCOPE, "'some'"),
+    ("STACKS", "full", STACKS, "'full'"),
 ]
 
 
@@ -198,7 +208,7 @@ class OptionTests(PolicyTestCase):
                 taker(gracious=1, zeal=2)
             self.assertEqual(
                 str(caught.exception),
-                "gracious is not an option; known ones: action, threshold, grace, kinds, ignore, scope",
+                "gracious is not an option; known ones: action, threshold, grace, kinds, ignore, scope, stacks",
             )
 
 
@@ -426,7 +436,7 @@ class ClassTests(PolicyTestCase):
             self.assertEqual(
                 str(caught.exception),
                 f"{type(self).__qualname__}.{self._testMethodName}.<locals>.Tests.leak_treshold is not an option; "
-                "known ones: leak_action, leak_threshold, leak_grace, leak_kinds, leak_ignore, leak_scope",
+                "known ones: leak_action, leak_threshold, leak_grace, leak_kinds, leak_ignore, leak_scope, leak_stacks",
             )
 
     def test_a_base_without_the_mixin_is_checked_too(self):

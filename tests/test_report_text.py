@@ -3,7 +3,7 @@
 import unittest
 
 from leakguard.model import Leak, LeakReport
-from leakguard.report.text import ENTRIES, count_of, group, growth, message, names_of, summary
+from leakguard.report.text import ENTRIES, count_of, entry_lines, group, growth, message, names_of, summary
 
 OWNER = "tests.test_hub.HubTests.test_broadcast"
 TITLE = "test_broadcast (tests.test_hub.HubTests)"
@@ -89,7 +89,7 @@ To allow one: leak_ignore = {"thread:hub-reader-*": "why"}""",
             """\
 5 leaks after test_broadcast (tests.test_hub.HubTests), waited 1.25 s
 
-  3 threads 'hub-reader-0..10' (daemon, alive)
+  3 threads 'hub-reader-0, 9..10' (daemon, alive)
     created at  chat/hub.py:88 in Hub._start_reader
     now at      chat/hub.py:97 in Hub._read, waiting in queue.Queue.get
     fix         stop the thread's loop and join() it in a cleanup
@@ -186,7 +186,20 @@ class NamesTests(unittest.TestCase):
             (["a", "a"], "'a'"),
             (["w-0", "w-1", "w-2"], "'w-0..2'"),
             (["w-10", "w-9"], "'w-9..10'"),
-            (["w-1 (f)", "w-3 (f)"], "'w-1..3 (f)'"),
+            (["w-1 (f)", "w-2 (f)", "w-3 (f)"], "'w-1..3 (f)'"),
+            (["w-1 (f)", "w-3 (f)"], "'w-1, 3 (f)'"),
+            (["w-5", "w-0", "w-2"], "'w-0, 2, 5'"),
+            (["w-0", "w-1", "w-7", "w-9", "w-8"], "'w-0..1, 7..9'"),
+            ([f"w-{2 * i}" for i in range(6)], "'w-0, 2, 4, 6, 8, 10'"),
+            ([f"w-{2 * i}" for i in range(7)], "like 'w-0'"),
+            (["w-08", "w-09", "w-10"], "'w-08..10'"),
+            (["w-1", "w-01"], "'w-1' and 1 more"),
+            (["w-00", "w-01"], "'w-00..01'"),
+            (["pool-1_0", "pool-1_1"], "'pool-1_0..1'"),
+            (["Thread-1 (f2)", "Thread-2 (f2)"], "'Thread-1..2 (f2)'"),
+            (["a1b1", "a2b2"], "'a1b1' and 1 more"),
+            (["w", "w-1"], "'w' and 1 more"),
+            (["w-\u0661", "w-\u0662"], "'w-\u0661' and 1 more"),
             (["w-1", "x-2"], "'w-1' and 1 more"),
             (["b", "a", "c"], "'b' and 2 more"),
             (["w-1 (f)", "w-2 (g)"], "'w-1 (f)' and 1 more"),
@@ -206,16 +219,75 @@ class NamesTests(unittest.TestCase):
 
 class GroupTests(unittest.TestCase):
     def test_what_belongs_together(self):
-        """Leaks that would read the same but for the name are one group, in the order of their first."""
-        same = READER._replace(name="hub-reader-4")
+        """Leaks of one kind, origin and place are one group, in the order of their first, whatever their state."""
+        same = READER._replace(name="hub-reader-4", state="alive", waiting_in="queue.Queue.put")
         self.assertEqual(group([READER, PING, same]), [[READER, same], [PING]])
 
     def test_what_does_not(self):
-        """Another kind, origin, place, operation, state, advice or owner is another entry."""
-        changes = ("kind", "origin", "place", "waiting_in", "state", "hint", "owner")
-        for name in changes:
+        """Another kind, origin, place, verdict, advice or owner is another entry; so is a state without a place."""
+        for name in ("kind", "origin", "place", "verdict", "hint", "owner"):
             with self.subTest(name):
                 self.assertEqual(len(group([READER, READER._replace(**{name: "other"})])), 2)
+        self.assertEqual(len(group([CHILD, CHILD._replace(state="other")])), 2)
+
+    def test_states_and_operations_that_differ(self):
+        """One entry names each of its states; of what its leaks wait in it says what all have in common."""
+        table = [
+            (["threading.Lock.acquire, held by thread 'a'"] * 2, "threading.Lock.acquire, held by thread 'a'"),
+            (["x.f, held by 'a'", "x.f, held by 'b'", "x.f"], "x.f"),
+            (["x.g, for 'a'", "x.f"], "x.f or x.g"),
+            (["x.f", None], "x.f"),
+        ]
+        for operations, expected in table:
+            leaks = [READER._replace(name=f"w-{i}", waiting_in=one) for i, one in enumerate(operations)]
+            leaks[-1] = leaks[-1]._replace(state="alive")
+            with self.subTest(expected):
+                self.assertEqual(
+                    entry_lines(leaks, OWNER)[:3],
+                    [
+                        f"  {len(leaks)} threads 'w-0..{len(leaks) - 1}' (alive; daemon, alive)",
+                        "    created at  chat/hub.py:88 in Hub._start_reader",
+                        f"    now at      chat/hub.py:97 in Hub._read, waiting in {expected}",
+                    ],
+                )
+
+    def test_who_awaits(self):
+        """The tasks that wait for a leak end its line; many are counted."""
+        for names, expected in ((["a"], "a"), (["b", "a"], "a, b"), (["a", "b", "c", "d"], "4 tasks")):
+            with self.subTest(expected):
+                line = entry_lines([PING._replace(awaited_by=tuple(f"{name}" for name in names))], OWNER)[2]
+                self.assertEqual(
+                    line,
+                    f"    now at      chat/hub.py:64 in Hub._ping, waiting in asyncio.sleep, awaited by {expected}",
+                )
+
+    def test_stacks(self):
+        """With stacks, both stacks follow their lines in full; without, an entry has six lines at most."""
+        leak = READER._replace(
+            origin_stack=("chat/pool.py:4 in start", "chat/hub.py:88 in Hub._start_reader"), owner="other"
+        )
+        self.assertEqual(
+            "\n".join(entry_lines([leak], OWNER, stacks=True)),
+            """\
+  thread 'hub-reader-3' (daemon, alive)
+    created at  chat/hub.py:88 in Hub._start_reader
+                  chat/pool.py:4 in start
+                  chat/hub.py:88 in Hub._start_reader
+    made by     other
+    now at      chat/hub.py:97 in Hub._read, waiting in queue.Queue.get
+                  threading.py:320 in Condition.wait
+                  chat/hub.py:97 in Hub._read
+    fix         stop the thread's loop and join() it in a cleanup""",
+        )
+        self.assertEqual(len(entry_lines([leak], OWNER)), 5)
+        self.assertIn(entry_lines([leak], OWNER, stacks=True)[6], message(TITLE, [leak], 0.5, OWNER, stacks=True))
+
+    def test_a_thousand_different_leaks(self):
+        """A message of a thousand different leaks has twenty entries, and says how many it leaves out."""
+        leaks = [READER._replace(name=f"w-{i}", origin=f"chat/hub.py:{i} in f") for i in range(1000)]
+        lines = message(TITLE, leaks, 0.5, OWNER).splitlines()
+        self.assertEqual(len([line for line in lines if line.startswith("    created at  ")]), ENTRIES)
+        self.assertEqual(lines[-3], "  and 980 more entries, which the JSON report has")
 
     def test_unknown_origins_are_one_entry_a_name(self):
         """Where nothing is known of the origin, only the same name joins."""

@@ -374,7 +374,7 @@ class ThreadTests(unittest.TestCase):
         (message,) = outcome.messages
         self.assertEqual(
             message.splitlines()[:3],
-            ["200 leaks after test_0 (inner.Inner), waited N s", "", "  200 threads 'worker-0..199' (daemon, alive)"],
+            ["200 leaks after test_0 (inner.Inner), waited N s", "", "  200 threads 'worker-000..199' (daemon, alive)"],
         )
 
     def test_start_that_raises(self):
@@ -804,7 +804,7 @@ class ExecutorTests(unittest.TestCase):
         (leak,) = run_inner(leaks).leaks
         self.assertEqual((leak.name, leak.origin), ("pool_0", place(leaks, "submits")))
         self.assertIn("idle", leak.state)
-        self.assertEqual(leak.waiting_in, "concurrent.futures.ThreadPoolExecutor's queue (idle worker)")
+        self.assertEqual(leak.waiting_in, "concurrent.futures.ThreadPoolExecutor's queue (idle worker), executor 'pool'")
         self.assertEqual(
             leak.hint, "shut the executor down: use it in a with block, or addCleanup(executor.shutdown)"
         )

@@ -115,6 +115,7 @@ class ProcessProbe(Probe):
             hint=_hint(aliases),
             fingerprint=fingerprint(self.kind, full, created, None, aliases),  # a command may be longer than a name
             aliases=aliases,
+            origin_stack=origin.birth_texts(origin.process_births.get(thing.pid)),
         )
 
     def mark(self, things: Sequence[Any]) -> None:

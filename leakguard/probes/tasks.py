@@ -11,7 +11,7 @@ import types
 import weakref
 from typing import Any, FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
 
-from leakguard import _compat, origin
+from leakguard import _compat, awaiting, origin
 from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, class_name
 
@@ -45,7 +45,8 @@ class TaskProbe(Probe):
         tasks = [t for t in things if t is not None and not _is_async_generator(t) and not t.done()]
         generators = [t for t in things if _is_async_generator(t)]
         found = tasks + (_left_suspended(generators) if generators else [])
-        return [thing for thing in found if thing not in _settled] if found else ()
+        found = [thing for thing in found if thing not in _settled] if found else []
+        return _in_order(found) if len(found) > 1 else found
 
     def owner(self, thing: Any) -> Any:
         if _is_async_generator(thing):
@@ -84,7 +85,8 @@ class TaskProbe(Probe):
 
     def describe(self, thing: Any) -> Leak:
         name, aliases = self.names(thing)
-        now_at, place, waiting_in = origin.describe_stack(_await_chain(thing))
+        is_task = not _is_async_generator(thing)
+        now_at, place, waiting_in = awaiting.of_task(thing if is_task else None, _await_frames(thing))
         created = self.origin(thing)
         return Leak(
             kind=self.kind,
@@ -97,6 +99,8 @@ class TaskProbe(Probe):
             waiting_in=waiting_in,
             hint=_hint(thing),
             aliases=aliases,
+            awaited_by=awaiting.awaited_by(thing) if is_task else (),
+            origin_stack=_origin_stack(thing) if is_task else (),
         )
 
     def mark(self, things: Sequence[Any]) -> None:
@@ -168,6 +172,25 @@ def _nothing() -> None:
     return None
 
 
+def _origin_stack(task: Any) -> Tuple[str, ...]:
+    """The stack that made a task, as it was noted: by a hook, or by Python itself in debug mode."""
+    noted = origin.birth_texts(origin.birth_of_task(task))
+    return noted or origin.traceback_texts(getattr(task.get_coro(), "cr_origin", None) or _compat.debug_stack(task))
+
+
+def _in_order(things: Sequence[Any]) -> List[Any]:
+    """Sort tasks as they were made, then those that nobody saw being made by name: a set is in no order."""
+    noted = {reference: number for number, reference in enumerate(list(origin.task_births))}
+
+    def key(thing: Any) -> Tuple[int, int, str]:
+        if _is_async_generator(thing):
+            return len(noted) + 1, 0, str(thing.__qualname__)
+        name = str(thing.get_name())  # ``Task-10`` comes after ``Task-9``
+        return noted.get(origin.coroutine_key(thing), len(noted)), len(name), name
+
+    return sorted(things, key=key)
+
+
 def _thing(identity: Any) -> Any:
     return identity() if type(identity) is weakref.ref else identity
 
@@ -222,10 +245,18 @@ def _chain(awaitable: Any) -> List[Any]:
                 awaitable = getattr(awaitable, name)
                 break
         else:
-            # the object that drives an async generator's step says nothing of it but to the collector
-            inner = [r for r in gc.get_referents(awaitable) if _is_async_generator(r)]
-            awaitable = inner[0] if inner else None
+            inner = gc.get_referents(awaitable) if type(awaitable).__name__ in _DRIVERS else ()
+            awaitable = next((one for one in inner if _is_awaitable(one)), None)
     return chain
+
+
+_DRIVERS = ("coroutine_wrapper", "async_generator_asend", "async_generator_athrow", "anext_awaitable")
+"""Types of C objects that drive a coroutine or an async generator, which they show to the collector only."""
+
+
+def _is_awaitable(thing: Any) -> bool:
+    is_known = isinstance(thing, (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType))
+    return is_known or type(thing).__name__ in _DRIVERS
 
 
 def _frame(awaitable: Any) -> Any:
@@ -241,15 +272,14 @@ def frames_of_task(task: Any) -> List[Any]:
     return [frame for frame in map(_frame, _chain(task.get_coro())) if frame is not None]
 
 
-def _await_chain(thing: Any) -> List[Any]:
-    """Return (code, instruction, module) of where a task is suspended, innermost first."""
-    return stack_of_coroutine(thing if _is_async_generator(thing) else thing.get_coro())
+def _await_frames(thing: Any) -> List[Any]:
+    """Return the frames of where a task or an async generator is suspended, innermost first."""
+    return frames_of_coroutine(thing if _is_async_generator(thing) else thing.get_coro())
 
 
-def stack_of_coroutine(outer: Any) -> List[Any]:
-    """Return (code, instruction, module) of where a coroutine is suspended, innermost first."""
-    frames = [frame for frame in map(_frame, _chain(outer)) if frame is not None]
-    return [(f.f_code, f.f_lasti, _module_of(f)) for f in reversed(frames)]
+def frames_of_coroutine(outer: Any) -> List[Any]:
+    """Return the frames of where a coroutine is suspended, innermost first."""
+    return [frame for frame in map(_frame, _chain(outer)) if frame is not None][::-1]
 
 
 def _module_of(frame: Any) -> str:

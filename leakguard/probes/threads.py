@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from leakguard import _compat, origin
+from leakguard import _compat, origin, waiting
 from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, class_name, target_name
 
@@ -114,8 +114,7 @@ class ThreadProbe(Probe):
         ident = thing.ident
         # a thread may die between any two lines of this: it has no frame then, and the last look drops it
         top = sys._current_frames().get(ident) if ident is not None else None
-        stack = [(f.f_code, f.f_lasti, f.f_globals.get("__name__", "?")) for f in origin.frames_of(top)]
-        now_at, place, waiting_in = origin.describe_stack(stack)
+        now_at, place, waiting_in = waiting.of_thread(origin.frames_of(top), ident)
         idle = top is not None and _compat.worker_executor(top) is not None
         created = self.origin(thing)
         return Leak(
@@ -126,10 +125,11 @@ class ThreadProbe(Probe):
             origin=created,
             now_at=now_at,
             place=place,
-            waiting_in="concurrent.futures.ThreadPoolExecutor's queue (idle worker)" if idle else waiting_in,
+            waiting_in=waiting_in,
             hint=_hint(thing, aliases, idle),
             aliases=aliases,
             blocks_exit=isinstance(thing, threading.Thread) and not thing.daemon,
+            origin_stack=origin.birth_texts(_birth(thing)),
         )
 
     def mark(self, things: Sequence[Any]) -> None:

@@ -22,12 +22,12 @@ def count_of(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else _PLURALS.get(noun, noun + 's')}"
 
 
-def message(title: str, leaks: Sequence[Leak], waited: float, owner: str = "") -> str:
+def message(title: str, leaks: Sequence[Leak], waited: float, owner: str = "", *, stacks: bool = False) -> str:
     """The text of a LeakError; its first line is enough in a CI summary."""
     lines = [f"{count_of(len(leaks), 'leak')} after {title}, waited {waited:.2f} s"]
     groups = group(leaks)
     for entry in groups[:ENTRIES]:
-        lines += ["", *entry_lines(entry, owner)]
+        lines += ["", *entry_lines(entry, owner, stacks=stacks)]
     if len(groups) > ENTRIES:
         lines += ["", f"  and {len(groups) - ENTRIES} more entries, which the JSON report has"]
     lines += ["", f"To allow one: leak_ignore = {{{_quoted(_rule_for(groups[0][0]))}: \"why\"}}"]
@@ -35,46 +35,100 @@ def message(title: str, leaks: Sequence[Leak], waited: float, owner: str = "") -
 
 
 def group(leaks: Iterable[Leak]) -> List[List[Leak]]:
-    """Put leaks of one kind, origin, place and state together, in the order in which they came."""
+    """Put leaks of one kind, origin and place together, in the order in which they came.
+
+    Another owner, verdict or advice is another entry. So is another state where no place says what a thing does,
+    and another name where nothing is known of the origin.
+    """
     groups: Dict[Tuple[object, ...], List[Leak]] = {}
     for leak in leaks:
-        key: Tuple[object, ...] = (leak.kind, leak.origin, leak.place, leak.waiting_in, leak.state, leak.hint)
-        key += (leak.owner,)
+        key: Tuple[object, ...] = (leak.kind, leak.origin, leak.place, leak.verdict, leak.hint, leak.owner)
+        if leak.place is None:
+            key += (leak.state,)
         if leak.origin is None or leak.kind == "environ":  # one line may change many variables
             key += (leak.name,)
         groups.setdefault(key, []).append(leak)
     return list(groups.values())
 
 
-def entry_lines(leaks: Sequence[Leak], owner: str = "") -> List[str]:
-    """What is said of leaks that belong together, in at most five lines; who made them, if it is not `owner`."""
+def entry_lines(leaks: Sequence[Leak], owner: str = "", *, stacks: bool = False) -> List[str]:
+    """What is said of leaks that belong together, in at most six lines; who made them, if it is not `owner`.
+
+    With `stacks` the stacks that created and that hold the first of them follow their lines in full.
+    """
     leak = leaks[0]
     many = f"{len(leaks)} " if len(leaks) > 1 else ""
     noun = _PLURALS.get(leak.kind, leak.kind + "s") if many else leak.kind
-    lines = [f"  {many}{noun} {names_of(leaks)} ({leak.state})"]
+    lines = [f"  {many}{noun} {names_of(leaks)} ({'; '.join(_distinct(one.state for one in leaks))})"]
     lines.append(f"    created at  {leak.origin or 'unknown: made where nothing could be noted'}")
+    lines += _stack_lines(leak.origin_stack) if stacks else []
     if owner and leak.owner != owner:
         lines.append(f"    made by     {leak.owner}")
     if leak.place:
-        waiting = f", waiting in {leak.waiting_in}" if leak.waiting_in else ""
-        lines.append(f"    now at      {leak.place}{waiting}")
+        lines.append(f"    now at      {leak.place}{_waiting(leaks)}")
+    lines += _stack_lines(leak.now_at) if stacks else []
     if leak.hint:
         lines.append(f"    fix         {leak.hint}")
     return lines
 
 
+def _stack_lines(stack: Sequence[str]) -> List[str]:
+    return [f"                  {line}" for line in stack]
+
+
+def _distinct(texts: Iterable[str]) -> List[str]:
+    return sorted(dict.fromkeys(texts))
+
+
+def _waiting(leaks: Sequence[Leak]) -> str:
+    """What all of the leaks wait in: in full if that is the same for all, else without what differs."""
+    texts = _distinct(leak.waiting_in or "" for leak in leaks)
+    if len(texts) > 1:
+        texts = _distinct(text.partition(", ")[0] for text in texts)
+    waiting = " or ".join(text for text in texts if text)
+    awaiters = _distinct(name for leak in leaks for name in leak.awaited_by)
+    said = f", waiting in {waiting}" if waiting else ""
+    if awaiters:
+        said += f", awaited by {', '.join(awaiters) if len(awaiters) <= 3 else count_of(len(awaiters), 'task')}"
+    return said
+
+
+NUMBERS = 6
+"""Numbers and ranges of numbers that are listed of one entry's names at most."""
+
+
 def names_of(leaks: Sequence[Leak]) -> str:
-    """One name in quotes, a range ``'worker-0..7'`` for numbered names, or the first name and how many more."""
+    """The names of leaks: ``'reader'``, ``'worker-0..7'``, ``'worker-0, 2, 5'``, ``like 'w-0'``, ``'a' and 2 more``.
+
+    A range names nobody who is not there.
+    """
     names = list(dict.fromkeys(leak.name for leak in leaks))
     if len(names) == 1:
         return repr(names[0])
-    numbered = [re.fullmatch(r"(.*?)(\d+)(\D*)", name) for name in names]
-    if all(numbered) and len({(m[1], m[3]) for m in numbered if m}) == 1:
-        numbers = sorted(int(m[2]) for m in numbered if m)
-        first = numbered[0]
-        assert first is not None
-        return repr(f"{first[1]}{numbers[0]}..{numbers[-1]}{first[3]}")
+    parts = [re.split(r"([0-9]+)", name) for name in names]
+    places = [i for i in range(1, len(parts[0]), 2) if len({part[i] for part in parts if len(part) > i}) > 1]
+    if len(places) == 1:
+        at = places[0]
+        before, after = "".join(parts[0][:at]), "".join(parts[0][at + 1 :])
+        if all("".join(part[:at]) == before and "".join(part[at + 1 :]) == after for part in parts):
+            numbers = _ranges([part[at] for part in parts])
+            if numbers is not None:
+                return repr(f"{before}{numbers}{after}") if numbers else f"like {names[0]!r}"
     return f"{names[0]!r} and {len(names) - 1} more"
+
+
+def _ranges(numbers: Sequence[str]) -> Optional[str]:
+    """``0..3, 5``; "" where that would be long, None where zeros before some of the numbers make that ambiguous."""
+    is_padded = any(number.startswith("0") and len(number) > 1 for number in numbers)
+    if is_padded and len({len(number) for number in numbers}) > 1:
+        return None
+    runs: List[List[str]] = []
+    for number in sorted(numbers, key=int):
+        if runs and int(number) == int(runs[-1][-1]) + 1:
+            runs[-1] = [runs[-1][0], number]
+        else:
+            runs.append([number])
+    return ", ".join("..".join(run) for run in runs) if len(runs) <= NUMBERS else ""
 
 
 def _quoted(text: str) -> str:

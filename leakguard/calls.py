@@ -1,0 +1,214 @@
+"""Which C function a live frame is calling: read from its bytecode and its variables, without running any code.
+
+A thread that blocks in C has no frame for that; its innermost Python frame stands at the instruction that made the
+call. The instructions before it say how the function was looked up, and the same look-up is done again here, in plain
+dicts: no property, ``__getattr__`` or other code of the user's runs. What is not certain is not said.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from typing import Any, List, NamedTuple, Optional, Tuple
+
+
+class Call(NamedTuple):
+    """A call of something that is not written in Python; what is not certain is None."""
+
+    name: Optional[str]
+    """What it is called by its users, if it is one of the library's that may wait: ``threading.Lock.acquire``."""
+    owner: Any = None
+    """The object whose method it is: a lock, a socket."""
+    attribute: str = ""
+    """The name by which it was looked up there."""
+    argument: Any = None
+    """Its only argument."""
+
+
+UNKNOWN = Call(None)
+
+_MODULES = {"_thread": "threading", "_queue": "queue", "_socket": "socket", "_io": "io", "posix": "os", "nt": "os"}
+_MODULES.update({name: name for name in ("time", "select", "socket", "io", "signal", "fcntl", "threading", "queue")})
+"""Modules of C functions that may wait -> where their users find them."""
+
+_CLASSES = {"lock": "Lock"}
+_METHODS = {"__enter__": "acquire", "acquire_lock": "acquire"}
+
+
+def c_call(frame: Any) -> Optional[Call]:
+    """Return what the innermost frame of a thread calls, None if it is Python code that runs there."""
+    instructions = _instructions(frame.f_code)
+    index = _index(instructions, frame.f_lasti)
+    if index is None or not _is_call(instructions[index]):
+        return None
+    try:
+        where, argument_at = _callable_at(instructions, index)
+        owner, attribute, function = _function(frame, instructions, where)
+    except LookupError:
+        return UNKNOWN
+    if isinstance(getattr(function, "__func__", function), types.FunctionType):
+        return None  # a frame of its own is about to be there, or was just now
+    if isinstance(function, types.MethodType):  # of a function that Cython has compiled
+        owner, attribute = function.__self__, getattr(function.__func__, "__name__", "")
+    argument = None
+    if argument_at is not None:
+        try:
+            argument = _value(frame, instructions, argument_at)
+        except LookupError:
+            pass
+    receiver = function.__self__ if isinstance(function, types.BuiltinFunctionType) else owner
+    receiver = None if isinstance(receiver, types.ModuleType) else receiver
+    return Call(_name(owner, attribute, function), receiver, attribute, argument)
+
+
+def _name(owner: Any, attribute: str, function: Any) -> Optional[str]:
+    if isinstance(function, types.BuiltinFunctionType):
+        if function is input:
+            return "input"
+        if isinstance(function.__self__, types.ModuleType) or function.__self__ is None:
+            module = _MODULES.get(str(function.__module__))
+            return f"{module}.{function.__qualname__}" if module else None
+        cls = type(owner)
+        if cls.__module__ in ("multiprocessing.synchronize", "threading") and not attribute.startswith("_"):
+            return f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}.{attribute}"  # the lock's own is bound there
+        cls, method = type(function.__self__), function.__name__
+    elif isinstance(function, types.MethodDescriptorType):
+        cls, method = function.__objclass__, function.__name__
+    else:
+        return None
+    module = _MODULES.get(cls.__module__)
+    name = f"{_CLASSES.get(cls.__qualname__, cls.__qualname__)}.{_METHODS.get(method, method)}"
+    return f"{module}.{name}" if module else None
+
+
+# -- bytecode ------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=256)
+def _instructions(code: Any) -> List[Any]:
+    import dis  # 10 ms, which only a leak pays
+
+    return list(dis.get_instructions(code))
+
+
+def _index(instructions: List[Any], offset: int) -> Optional[int]:
+    return next((i for i, one in enumerate(instructions) if one.offset == offset), None)
+
+
+def _is_call(instruction: Any) -> bool:
+    name = instruction.opname
+    return name.startswith("CALL") or name in ("PRECALL", "SETUP_WITH", "BEFORE_WITH")
+
+
+def _callable_at(instructions: List[Any], index: int) -> Tuple[int, Optional[int]]:
+    """Return the indexes of the instructions that have loaded what is called, and its only argument.
+
+    A context manager stands for its ``__enter__``. Raises LookupError where the way there is not straight.
+    """
+    call = instructions[index]
+    if call.opname in ("SETUP_WITH", "BEFORE_WITH"):
+        return index - 1, None
+    if call.opname == "CALL" and instructions[index - 1].opname == "LOAD_SPECIAL":  # a with statement, from 3.14
+        return _before(instructions, index - 1, ("SWAP", "LOAD_SPECIAL", "COPY")), None
+    end = _before(instructions, index - 1, ("PRECALL", "KW_NAMES"))
+    start = _skip(instructions, end, _operands(call))
+    has_one = call.opname in ("CALL", "CALL_FUNCTION", "CALL_METHOD", "PRECALL") and call.arg == 1
+    return _before(instructions, start, ("PUSH_NULL",)), end if has_one else None
+
+
+def _before(instructions: List[Any], index: int, names: Tuple[str, ...]) -> int:
+    while index >= 0 and instructions[index].opname in names:
+        index -= 1
+    return index
+
+
+def _operands(call: Any) -> int:
+    """How many values a call takes that were loaded after what it calls."""
+    if call.opname == "CALL_FUNCTION_EX":
+        return 2 if sys.version_info >= (3, 14) else 1 + (call.arg & 1)
+    return int(call.arg) + int(call.opname.endswith("_KW"))  # the names of keyword arguments, as a tuple
+
+
+def _skip(instructions: List[Any], index: int, values: int) -> int:
+    """Return the index of the last instruction before those that have loaded `values` values."""
+    import dis
+
+    while values > 0:
+        one = instructions[index] if index >= 0 else None
+        if one is None or one.opcode in dis.hasjrel or one.opcode in dis.hasjabs:
+            raise LookupError("a conditional argument")
+        values -= dis.stack_effect(one.opcode, one.arg if one.opcode >= dis.HAVE_ARGUMENT else None)
+        index -= 1
+    if values < 0:
+        raise LookupError("one instruction has loaded an argument, and more")
+    return index
+
+
+# -- variables -----------------------------------------------------------------------------------
+
+
+def _function(frame: Any, instructions: List[Any], index: int) -> Tuple[Any, str, Any]:
+    """Return the object that a function was looked up on, if any, by which name, and the function."""
+    one = instructions[index]
+    following = instructions[index + 1].opname
+    if following in ("SETUP_WITH", "BEFORE_WITH", "COPY"):
+        manager = _value(frame, instructions, index)
+        return manager, "__enter__", look_up(manager, "__enter__")
+    if one.opname in ("LOAD_ATTR", "LOAD_METHOD") and not one.is_jump_target:
+        owner = _value(frame, instructions, index - 1)
+        function = look_up(owner, one.argval)
+        if isinstance(owner, types.ModuleType):
+            owner = None
+        return owner, one.argval, function
+    return None, "", _value(frame, instructions, index)
+
+
+def _value(frame: Any, instructions: List[Any], index: int) -> Any:
+    """Return what a chain of names and attributes that ends at an instruction stands for; LookupError if unknown."""
+    if index < 0:
+        raise LookupError("the beginning")
+    one = instructions[index]
+    name = one.argval[-1] if isinstance(one.argval, tuple) and one.opname != "LOAD_CONST" else one.argval
+    if one.opname == "LOAD_CONST":
+        return name
+    if one.opname == "LOAD_ATTR" and not one.is_jump_target:  # else this is one of two ways to it
+        return look_up(_value(frame, instructions, index - 1), name)
+    if "LOAD_FAST" in one.opname or one.opname in ("LOAD_DEREF", "LOAD_CLASSDEREF"):
+        return frame.f_locals[name]
+    if one.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+        return variable(frame, name, is_local=one.opname == "LOAD_NAME")
+    raise LookupError(one.opname)
+
+
+def variable(frame: Any, name: str, *, is_local: bool = True) -> Any:
+    """Return the value of a name in a frame; LookupError if it has none."""
+    if is_local and name in frame.f_locals:
+        return frame.f_locals[name]
+    return frame.f_globals[name] if name in frame.f_globals else frame.f_builtins[name]
+
+
+def look_up(thing: Any, name: str) -> Any:
+    """Return an attribute from plain dicts and slots: unbound, and without running any code; LookupError if unknown."""
+    found = next((vars(cls)[name] for cls in type(thing).__mro__ if name in vars(cls)), None)
+    if isinstance(found, types.MemberDescriptorType):
+        try:
+            return found.__get__(thing, type(thing))
+        except AttributeError:
+            raise LookupError(name) from None
+    if isinstance(found, (property, types.GetSetDescriptorType)):
+        raise LookupError(name)
+    if isinstance(thing, type):
+        own = next((vars(cls)[name] for cls in thing.__mro__ if name in vars(cls)), None)
+        return own if own is not None else _found(found, name)
+    try:
+        attributes = object.__getattribute__(thing, "__dict__")
+    except AttributeError:
+        attributes = {}
+    return attributes[name] if name in attributes else _found(found, name)
+
+
+def _found(value: Any, name: str) -> Any:
+    if value is None:
+        raise LookupError(name)
+    return value

@@ -1,0 +1,116 @@
+"""Which thread holds a lock, where that is certain."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from leakguard import _compat
+from leakguard.calls import look_up, variable
+
+MOST_THREADS = 100
+"""More stacks than these are not searched for one lock: a thousand threads may wait for it."""
+
+
+class _Body(NamedTuple):
+    """The body of a ``with`` statement on names and attributes: ``with self.lock:``."""
+
+    function: Tuple[int, str]
+    first: int
+    last: int
+    chain: Tuple[str, ...]
+
+
+def holder_of(lock: Any, waiting: int) -> Any:
+    """Return the thread that holds a lock for which another waits, given by its ident; None if that is not certain.
+
+    An RLock knows the ident of its owner. That may be handed out again after its thread has ended, but then the new
+    thread is the owner by Python's own rule: it can release the lock. A plain lock knows none: it is held by the one
+    thread that is inside of ``with lock:``, if there is just one, and it cannot have let the lock go in between.
+    """
+    if _compat.is_rlock(lock):
+        return _compat.live_threads.get(_compat.rlock_owner(lock) or 0)
+    if type(lock) is not _compat.PLAIN_LOCK:
+        return None
+    plain: Any = lock
+    tops = sys._current_frames()
+    if len(tops) > MOST_THREADS:
+        return None
+    inside = [ident for ident, top in tops.items() if ident != waiting and _is_inside(top, lock)]
+    return _compat.live_threads.get(inside[0]) if len(inside) == 1 and plain.locked() else None
+
+
+def _is_inside(frame: Any, lock: Any) -> bool:
+    for _ in range(64):
+        if frame is None:
+            return False
+        code = frame.f_code
+        if code.co_name == "wait" and frame.f_globals.get("__name__") == "threading":
+            if _compat.condition_lock(frame.f_locals.get("self")) is lock:
+                return False  # it lets the lock go while it waits
+        if "release" not in code.co_names and any(_value(frame, chain) is lock for chain in _chains(frame)):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _value(frame: Any, chain: Tuple[str, ...]) -> Any:
+    try:
+        value = variable(frame, chain[0])
+        for name in chain[1:]:
+            value = look_up(value, name)
+    except LookupError:
+        return None
+    return value
+
+
+def _chains(frame: Any) -> List[Tuple[str, ...]]:
+    """What the ``with`` statements around a frame's line were given."""
+    code, line = frame.f_code, frame.f_lineno
+    function = (code.co_firstlineno, code.co_name)
+    bodies = _bodies_in(code.co_filename)
+    return [body.chain for body in bodies if body.function == function and body.first <= (line or 0) <= body.last]
+
+
+_bodies: Dict[str, List[_Body]] = {}
+
+
+def _bodies_in(filename: str) -> List[_Body]:
+    if filename not in _bodies:
+        _bodies[filename] = _read_bodies(filename)
+    return _bodies[filename]
+
+
+def _read_bodies(filename: str) -> List[_Body]:
+    import ast
+    import linecache
+
+    bodies: List[_Body] = []
+
+    def walk(node: Any, function: Tuple[int, str]) -> None:
+        for child in ast.iter_child_nodes(node):
+            inner = function
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                outermost: List[Any] = [*child.decorator_list, child]
+                inner = outermost[0].lineno, child.name
+            elif isinstance(child, ast.With):
+                first = child.body[0].lineno
+                for item in child.items:
+                    chain = _chain(item.context_expr)
+                    if chain and (item.context_expr.end_lineno or first) < first:  # on a line of its own
+                        bodies.append(_Body(function, first, child.end_lineno or first, chain))
+            walk(child, inner)
+
+    try:
+        walk(ast.parse("".join(linecache.getlines(filename))), (1, "<module>"))
+    except (SyntaxError, ValueError, RecursionError):
+        pass  # no source, or not Python's
+    return bodies
+
+
+def _chain(expression: Any) -> Optional[Tuple[str, ...]]:
+    names: List[str] = []
+    while hasattr(expression, "attr"):
+        names.insert(0, expression.attr)
+        expression = expression.value
+    return (expression.id, *names) if hasattr(expression, "id") else None

@@ -1,0 +1,227 @@
+"""What a thread waits in, as its user knows it: the operation, and what can be said for certain of its object.
+
+The operation alone, where there is no more to say: ``queue.Queue.get``. Else what is known follows after a comma:
+``threading.RLock.acquire, held by thread 'writer'``. The text is the same in every run: a port that the system has
+chosen is ``*``, and a thread that has no name of its own is called by its function.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+import threading
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from leakguard import _compat, origin
+from leakguard.calls import Call, c_call
+from leakguard.holders import holder_of
+from leakguard.model import printable
+
+FIRST_EPHEMERAL_PORT = 32768
+"""Ports from here on are handed out by the system, so that they differ from run to run (Linux; elsewhere 49152)."""
+
+C_CODE = "C code called at this line"
+
+
+class Waiting(NamedTuple):
+    """Where a thread or a task is."""
+
+    now_at: Tuple[str, ...]
+    """Innermost first."""
+    place: Optional[str]
+    """The one line that is the user's own."""
+    waiting_in: Optional[str]
+
+
+def of_thread(frames: Sequence[Any], ident: int) -> Waiting:
+    """Say what a thread waits in, given its live frames, innermost first and without our own, and its ident."""
+    stack = [entry_of(frame) for frame in frames]
+    texts = origin.stack_texts(stack)
+    place, called = origin.find_place(stack)
+    if place < 0:
+        return Waiting(texts, None, None)
+    try:
+        waiting = _operation(frames, called, ident)
+    except Exception:  # variables of a thread that runs on may be anything: then the plain name has to do
+        waiting = origin.operation(*stack[called]) if called >= 0 else None
+    return Waiting(texts, texts[place], waiting)
+
+
+def entry_of(frame: Any) -> Tuple[Any, int, str]:
+    """A live frame as (code, instruction, module)."""
+    return frame.f_code, frame.f_lasti, str(frame.f_globals.get("__name__", "?"))
+
+
+def _operation(frames: Sequence[Any], called: int, ident: int) -> Optional[str]:
+    executor = _compat.worker_executor(frames[0])
+    if executor is not None:
+        return _idle_worker(executor)
+    call = c_call(frames[0])
+    loop = _waiting_loop(frames[: called + 1], call)
+    if loop is not None:
+        return _event_loop(loop)
+    if called < 0 or (called == 0 and _runs_its_target(frames[0])):
+        name = (call.name or C_CODE) if call is not None else None
+        called = 0
+    else:
+        name = operation_name(frames, called)
+    details = [detail for read in _DETAILS for detail in read(frames[: called + 1], call, ident)]
+    return ", ".join([name, *details]) if name is not None else None
+
+
+def operation_name(frames: Sequence[Any], called: int) -> str:
+    """The operation of a library's frame; what only stands for ``with`` or ``async for`` gives way to what it calls."""
+    while called > 0 and re.fullmatch(r"__\w+__", frames[called].f_code.co_name):
+        called -= 1
+    frame = frames[called]
+    if frame.f_code.co_name == "__enter__":
+        cls = type(frame.f_locals.get("self"))
+        return f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}.acquire"  # a lock in C is below
+    name = origin.operation(*entry_of(frame))
+    return _ALIASES.get(name, name)
+
+
+_ALIASES = {
+    "multiprocessing.BaseProcess.join": "multiprocessing.Process.join",
+    "asyncio.Process.wait": "asyncio.subprocess.Process.wait",
+    "asyncio.Process.communicate": "asyncio.subprocess.Process.communicate",
+}
+
+
+def _runs_its_target(frame: Any) -> bool:
+    """Whether this is ``Thread.run``, from which C code was called as the thread's target."""
+    return bool(frame.f_code.co_name == "run" and frame.f_globals.get("__name__") == "threading")
+
+
+# -- executors and loops -------------------------------------------------------------------------
+
+
+def _idle_worker(executor: Any) -> str:
+    text = "concurrent.futures.ThreadPoolExecutor's queue (idle worker)"
+    prefix = _compat.executor_prefix(executor)
+    return text if re.fullmatch(r"(ThreadPoolExecutor-\d+)?", prefix) else f"{text}, executor {printable(prefix)!r}"
+
+
+def _waiting_loop(frames: Sequence[Any], call: Optional[Call]) -> Any:
+    """The event loop that waits for what comes next, if that is all that a thread does."""
+    if call is not None and call.attribute in ("run_forever", "run_until_complete"):
+        return call.owner if _compat.is_event_loop(call.owner) else None  # one in C: uvloop
+    for frame in frames:
+        if frame.f_globals.get("__name__") not in ("selectors", "asyncio.base_events", "asyncio.windows_events"):
+            return None  # it runs a callback
+        if frame.f_code.co_name == "run_forever":
+            return frame.f_locals.get("self")
+    return None
+
+
+def _event_loop(loop: Any) -> str:
+    number = _compat.pending_tasks(loop)
+    if number is None:
+        return "asyncio event loop"
+    return f"asyncio event loop, {number or 'no'} pending task{'' if number == 1 else 's'}"
+
+
+# -- details -------------------------------------------------------------------------------------
+
+
+def _lock(frames: Sequence[Any], call: Optional[Call], ident: int) -> Iterator[str]:
+    if call is not None and isinstance(call.name, str) and call.name.endswith(".acquire"):
+        holder = holder_of(call.owner, ident)
+        if holder is not None:
+            yield f"held by {thread_text(holder)}"
+
+
+def _self(frames: Sequence[Any], function: str, module: str) -> Any:
+    """The object whose method is running, by the names of the method and its module."""
+    for frame in frames:
+        if frame.f_code.co_name == function and frame.f_globals.get("__name__") == module:
+            return frame.f_locals.get("self")
+    return None
+
+
+def _joined(frames: Sequence[Any], call: Optional[Call], ident: int) -> Iterator[str]:
+    thread = _self(frames, "join", "threading")
+    if thread is not None:
+        yield f"for {thread_text(thread)}"
+    process = _self(frames, "join", "multiprocessing.process")
+    if process is not None:
+        name = re.sub(r"^(\w*Process)-[\d:]+$", r"\1-*", printable(process.name))  # numbered by Python
+        yield f"for process {name!r}"
+    queue = _self(frames, "join", "queue")
+    if queue is not None:
+        yield f"{queue.unfinished_tasks} unfinished task{'' if queue.unfinished_tasks == 1 else 's'}"
+
+
+def _barrier(frames: Sequence[Any], call: Optional[Call], ident: int) -> Iterator[str]:
+    for frame in frames:
+        barrier = frame.f_locals.get("self") if frame.f_globals.get("__name__") == "threading" else None
+        if isinstance(barrier, threading.Barrier):
+            yield f"{barrier.n_waiting} of {barrier.parties} there"
+            return
+
+
+def _child(frames: Sequence[Any], call: Optional[Call], ident: int) -> Iterator[str]:
+    cls = getattr(sys.modules.get("subprocess"), "Popen", ())
+    for frame in reversed(frames):
+        popen = frame.f_locals.get("self") if frame.f_globals.get("__name__") == "subprocess" else None
+        if isinstance(popen, cls):
+            yield f"for {command_text(popen.args)}"
+            return
+
+
+def _socket(frames: Sequence[Any], call: Optional[Call], ident: int) -> Iterator[str]:
+    candidates = [call.owner if call is not None else None, *(f.f_locals.get("self") for f in reversed(frames))]
+    sock = next((thing for thing in candidates if isinstance(thing, socket.SocketType)), None)
+    if sock is not None:
+        is_connecting = call is not None and call.attribute == "connect"
+        here, there = socket.SocketType.getsockname, socket.SocketType.getpeername  # whatever a subclass makes of them
+        peer = call.argument if is_connecting and call is not None else None
+        yield from addresses_text(lambda: here(sock), lambda: there(sock), peer)
+
+
+_DETAILS: Tuple[Callable[[Sequence[Any], Optional[Call], int], Iterator[str]], ...] = (
+    _lock, _joined, _barrier, _child, _socket
+)  # fmt: skip
+
+
+# -- words ---------------------------------------------------------------------------------------
+
+
+def thread_text(thread: Any) -> str:
+    """``thread 'reader'``; one that Python has numbered is called by its function: numbers differ from run to run."""
+    name = printable(thread.name)
+    if not re.fullmatch(r"Thread-\d+( \(.*\))?|ThreadPoolExecutor-\d+_\d+", name):
+        return f"thread {name!r}"
+    target = _compat.thread_target(thread)
+    return f"a thread of {printable(getattr(target, '__qualname__', type(target).__qualname__))}"
+
+
+def command_text(command: Any) -> str:
+    """A command in quotes, as one line."""
+    is_one = isinstance(command, (str, bytes)) or hasattr(command, "__fspath__")
+    words: List[Any] = [command] if is_one else list(command)
+    return repr(printable(" ".join(w.decode("utf-8", "replace") if isinstance(w, bytes) else str(w) for w in words)))
+
+
+def addresses_text(read_here: Callable[[], Any], read_peer: Callable[[], Any], peer: Any = None) -> Iterator[str]:
+    """``from 127.0.0.1:* to 127.0.0.1:8000`` of a connection, ``on 127.0.0.1:8000`` of what has no peer."""
+    here, there = _address(read_here), _address(read_peer) or _address(lambda: peer)
+    if here and there:
+        yield f"from {here} to {there}"
+    elif here:
+        yield f"on {here}"
+    elif there:
+        yield f"to {there}"
+
+
+def _address(read: Callable[[], Any]) -> str:
+    try:
+        address = read()
+    except OSError:
+        return ""  # not connected, or closed in the meantime
+    if isinstance(address, tuple) and len(address) > 1 and isinstance(address[1], int):
+        return f"{address[0]}:{'*' if address[1] >= FIRST_EPHEMERAL_PORT else address[1]}"
+    if isinstance(address, bytes):
+        address = address.decode("utf-8", "replace")
+    return printable(address) if isinstance(address, str) else ""
