@@ -836,7 +836,7 @@ class BlockTests(LeaksTestCase):
             (
                 lambda: LeakGuard(patience=1),
                 TypeError,
-                "patience is not an option; known ones: action, threshold, grace, kinds, ignore, scope",
+                "patience is not an option; known ones: action, threshold, grace, kinds, ignore, scope, verdicts",
             ),
             (lambda: LeakGuard(grace=-1), ValueError, "leak_grace must be a number of seconds >= 0 (got -1)"),
         ]:

@@ -11,8 +11,8 @@ from tests.suites import run_python
 from tests.test_runner import PLANTED, run_planted
 
 FLAGS = (
-    "--leak-action, --leak-threshold, --leak-grace, --leak-kinds, --leak-ignore, --leak-scope, --leak-report, "
-    "--leak-advise, --leak-trace, --leak-selftest"
+    "--leak-action, --leak-threshold, --leak-grace, --leak-kinds, --leak-ignore, --leak-scope, --leak-verdicts, "
+    "--leak-report, --leak-advise, --leak-trace, --leak-selftest"
 )
 
 

@@ -48,6 +48,7 @@ class LeakTests(unittest.TestCase):
             "counted": False,
             "known": False,
             "verdict": "",
+            "cancels": 0,
         }
         self.assertEqual(leak().as_dict(), expected)
         self.assertEqual(json.loads(json.dumps(leak().as_dict())), expected)
@@ -73,6 +74,7 @@ class LeakTests(unittest.TestCase):
                 "counted": True,
                 "known": False,
                 "verdict": "",
+                "cancels": 0,
             },
         )
 

@@ -19,6 +19,7 @@ GRACE = "leak_grace must be a number of seconds >= 0 (got {})"
 KINDS = 'leak_kinds must be "all" or kinds of environ, exception, file, process, task, thread, timer (got {})'
 FORM = 'leak_ignore must be rules of the form "kind:glob" or "kind:glob@origin-glob" (got {})'
 KIND = "leak_ignore must name a kind of *, process, thread, task, timer, file, exception, environ (got {})"
+VERDICTS = "leak_verdicts must be True or False, yes or no as text (got {})"
 REASON = "leak_ignore must map a rule to its reason, a str (got {})"
 
 
@@ -34,6 +35,8 @@ GOOD = [
     ("action", "off", "off"),
     ("scope", "all", "all"),
     ("scope", "key", "key"),
+    ("verdicts", True, True),
+    ("verdicts", False, False),
     ("threshold", 0, 0),
     ("threshold", 10**30, 10**30),
     ("threshold", Level.TWO, 2),
@@ -83,6 +86,8 @@ BAD = [
     ("kinds", ("all",), KINDS, "('all',)"),
     ("kinds", 3, KINDS, "3"),
     ("kinds", None, KINDS, "None"),
+    ("verdicts", "yes", VERDICTS, "'yes'"),
+    ("verdicts", 1, VERDICTS, "1"),
     ("ignore", "hub-reader", FORM, "'hub-reader'"),
     ("ignore", 3, FORM, "3"),
     ("ignore", None, FORM, "None"),
@@ -104,6 +109,8 @@ TEXTS = [
     ("IGNORE", "thread:a", "ignore", (Rule("thread", "a"),)),
     ("IGNORE", " thread:a b ; task:c@d.py ;; ", "ignore", (Rule("thread", "a b"), Rule("task", "c", "d.py"))),
     ("SCOPE", "key", "scope", "key"),
+    ("VERDICTS", "yes", "verdicts", True),
+    ("VERDICTS", " NO ", "verdicts", False),
 ]
 
 BAD_TEXTS = [
@@ -121,6 +128,7 @@ BAD_TEXTS = [
     ("IGNORE", "hub-reader", FORM, "'hub-reader'"),
     ("IGNORE", "thread:a;socket:b", KIND, "'socket:b'"),
     ("SCOPE", "some", SCOPE, "'some'"),
+    ("VERDICTS", "maybe", VERDICTS, "'maybe'"),
 ]
 
 
@@ -193,7 +201,7 @@ class OptionTests(PolicyTestCase):
                 taker(gracious=1, zeal=2)
             self.assertEqual(
                 str(caught.exception),
-                "gracious is not an option; known ones: action, threshold, grace, kinds, ignore, scope",
+                "gracious is not an option; known ones: action, threshold, grace, kinds, ignore, scope, verdicts",
             )
 
 
@@ -421,7 +429,7 @@ class ClassTests(PolicyTestCase):
             self.assertEqual(
                 str(caught.exception),
                 f"{type(self).__qualname__}.{self._testMethodName}.<locals>.Tests.leak_treshold is not an option; "
-                "known ones: leak_action, leak_threshold, leak_grace, leak_kinds, leak_ignore, leak_scope",
+                "known ones: leak_action, leak_threshold, leak_grace, leak_kinds, leak_ignore, leak_scope, leak_verdicts",
             )
 
     def test_a_base_without_the_mixin_is_checked_too(self):

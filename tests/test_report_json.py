@@ -13,9 +13,10 @@ from leakguard.model import Leak, LeakReport
 from leakguard.report import json as json_report
 
 LEAK = Leak("thread", "naïve \\n", "alive", "a.test", "a.py:1 in f", ("b.py:2 in g", "a.py:3 in h"))
+LATE = LEAK._replace(verdict="ended late", counted=False)
 REPORTS = [
     LeakReport("test", "a.test", "a title", (LEAK, LEAK), 0.5, "", (("thread:a*", "ab"), ("thread:a*", "ac"))),
-    LeakReport("test", "b.test", "b title", (), 0.1, "", (("task:x", "x"),)),
+    LeakReport("test", "b.test", "b title", (), 0.1, "", (("task:x", "x"),), (LATE,)),
     LeakReport("run", "unattributed", "the run", (Leak("task", "t", "pending", "unattributed", counted=False),)),
 ]
 
@@ -24,7 +25,7 @@ class ShapeTests(unittest.TestCase):
     maxDiff = None
 
     def test_the_object(self):
-        """Version, tests run, the Python, every leak in order, and how often each ignore rule matched."""
+        """Version, tests run, the Python, every leak in order, what ended late, and how often each ignore rule matched."""
         self.assertEqual(
             json_report.as_dict(REPORTS, 7),
             {
@@ -36,6 +37,7 @@ class ShapeTests(unittest.TestCase):
                     "platform": sys.platform,
                 },
                 "leaks": [LEAK.as_dict(), LEAK.as_dict(), REPORTS[2].leaks[0].as_dict()],
+                "ended_late": [LATE.as_dict()],
                 "ignored": [{"rule": "task:x", "matches": 1}, {"rule": "thread:a*", "matches": 2}],
             },
         )

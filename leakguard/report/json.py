@@ -29,6 +29,7 @@ def as_dict(reports: Sequence[LeakReport], tests_run: int = 0) -> Dict[str, Any]
             "platform": sys.platform,
         },
         "leaks": [leak.as_dict() for report in reports for leak in report.leaks],
+        "ended_late": [leak.as_dict() for report in reports for leak in report.ended_late],
         "ignored": [{"rule": rule, "matches": number} for rule, number in sorted(ignored.items())],
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from leakguard.model import Leak, LeakReport
+from leakguard.model import IGNORES_CANCELLATION, STUCK, Leak, LeakReport
 
 ENTRIES = 20
 """Entries that one message shows; the reports have all."""
@@ -35,7 +35,7 @@ def group(leaks: Iterable[Leak]) -> List[List[Leak]]:
     groups: Dict[Tuple[object, ...], List[Leak]] = {}
     for leak in leaks:
         key: Tuple[object, ...] = (leak.kind, leak.origin, leak.place, leak.waiting_in, leak.state, leak.hint)
-        key += (leak.owner,)
+        key += (leak.owner, leak.verdict, leak.cancels)
         if leak.origin is None:
             key += (leak.name,)
         groups.setdefault(key, []).append(leak)
@@ -43,7 +43,7 @@ def group(leaks: Iterable[Leak]) -> List[List[Leak]]:
 
 
 def entry_lines(leaks: Sequence[Leak], owner: str = "") -> List[str]:
-    """What is said of leaks that belong together, in at most five lines; who made them, if it is not `owner`."""
+    """What is said of leaks that belong together, in at most six lines; who made them, if it is not `owner`."""
     leak = leaks[0]
     many = f"{len(leaks)} " if len(leaks) > 1 else ""
     noun = _PLURALS.get(leak.kind, leak.kind + "s") if many else leak.kind
@@ -54,9 +54,21 @@ def entry_lines(leaks: Sequence[Leak], owner: str = "") -> List[str]:
     if leak.place:
         waiting = f", waiting in {leak.waiting_in}" if leak.waiting_in else ""
         lines.append(f"    now at      {leak.place}{waiting}")
+    verdict = verdict_of(leak)
+    if verdict:
+        lines.append(f"    verdict     {verdict}")
     if leak.hint:
         lines.append(f"    fix         {leak.hint}")
     return lines
+
+
+def verdict_of(leak: Leak) -> str:
+    """Why a leak will not end by itself, "" where nothing is known that its other lines do not say."""
+    if leak.verdict == STUCK:
+        return "stuck: nothing alive can reach what it waits on"
+    if leak.verdict == IGNORES_CANCELLATION:
+        return f"ignores cancellation: went on after {count_of(leak.cancels, 'cancel')}"
+    return ""
 
 
 def names_of(leaks: Sequence[Leak]) -> str:

@@ -5,7 +5,7 @@ import json
 import platform
 import sys
 
-from tests.bench import busy, crowded, empty, hubs, imports, kinds, page, peers
+from tests.bench import busy, crowded, empty, hubs, imports, kinds, page, peers, verdicts
 
 TOPICS = {
     "empty": empty.sync,
@@ -16,6 +16,7 @@ TOPICS = {
     "starts": busy.starts,
     "leaks": busy.leaks,
     "hub": hubs.hubs,
+    "verdicts": verdicts.verdicts,
     "import": imports.imports,
     "page": page.page,
     "peers": peers.peers,
