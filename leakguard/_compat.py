@@ -6,12 +6,14 @@ Each docstring names the versions. Nothing else in the package may touch a priva
 from __future__ import annotations
 
 import _thread
+import functools
 import itertools
 import os
 import signal
 import sys
 import threading
 import time
+import types
 import warnings
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -1270,3 +1272,171 @@ def gevent_owns_threading() -> bool:
     """Whether gevent has replaced `threading`, so that its threads are greenlets."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))
+
+
+# -- what a blocked frame holds --------------------------------------------------------------------
+
+
+class Instruction(NamedTuple):
+    """One instruction, the same in every version: those that do two things are two, those that do none are left out."""
+
+    offset: int
+    opname: str
+    arg: int
+    argval: Any
+    is_method: bool
+    """Whether it looks a method up, to be called at once."""
+
+
+_NOTHING_DONE = ("CACHE", "NOP", "PUSH_NULL", "PRECALL", "EXTENDED_ARG", "RESUME", "NOT_TAKEN")
+
+
+@functools.lru_cache(maxsize=256)
+def instructions(code: Any) -> List[Instruction]:
+    """The instructions of a function as far as `stack` knows them (3.9 to 3.15)."""
+    import dis
+
+    found = []
+    for one in dis.get_instructions(code):
+        name, arg = one.opname, one.arg or 0
+        if name in _NOTHING_DONE:
+            continue
+        first, _, second = name.partition("_FAST_")
+        if second in ("LOAD_FAST", "LOAD_FAST_BORROW", "BORROW_LOAD_FAST_BORROW"):  # 3.13: two in one
+            borrowed = "_BORROW" if second.endswith("BORROW") else ""
+            found.append(Instruction(one.offset, f"{first}_FAST{borrowed}", 0, one.argval[0], False))
+            found.append(Instruction(one.offset, f"LOAD_FAST{borrowed}", 0, one.argval[1], False))
+            continue
+        is_method = name == "LOAD_METHOD" or (name == "LOAD_ATTR" and sys.version_info >= (3, 12) and bool(arg & 1))
+        found.append(Instruction(one.offset, name, arg, one.argval, is_method))
+    return found
+
+
+class Handler(NamedTuple):
+    """An entry of a code object's exception table, in bytes."""
+
+    start: int
+    end: int
+    target: int
+
+
+def exception_table(code: Any) -> List[Handler]:
+    """The exception table of a code object (3.11 to 3.15), as CPython's exception_handling_notes describe it."""
+    numbers = iter(_variable_length(code.co_exceptiontable))
+    return [
+        Handler(start * 2, (start + length) * 2, target * 2)
+        for start, length, target, _ in zip(numbers, numbers, numbers, numbers)
+    ]
+
+
+def _variable_length(data: bytes) -> Iterator[int]:
+    value = 0
+    for byte in data:
+        value = value << 6 | byte & 63
+        if not byte & 64:
+            yield value
+            value = 0
+
+
+def read_variables(frame: Any) -> Dict[str, Any]:
+    """The variables of a function's frame; the copy that Python makes of them up to 3.12 is emptied if nobody uses it."""
+    seen = frame.f_locals
+    variables = dict(seen)
+    if sys.version_info < (3, 13) and sys.getrefcount(seen) <= 3:
+        code = frame.f_code
+        if set(seen) <= {*code.co_varnames, *code.co_cellvars, *code.co_freevars}:
+            seen.clear()
+    return variables
+
+
+MISSING = object()
+
+
+def class_attribute(thing: Any, name: str) -> Any:
+    """What the class of a thing has under a name, as it is there."""
+    for cls in type(thing).__mro__:
+        if name in cls.__dict__:
+            return cls.__dict__[name]
+    return MISSING
+
+
+def plain_attribute(thing: Any, name: str) -> Any:
+    """An attribute, if reading it runs no code of the user's, else `MISSING`; a method as its function."""
+    if class_attribute(thing, "__getattribute__") is not object.__dict__["__getattribute__"]:
+        return MISSING
+    found = class_attribute(thing, name)
+    kind = type(found)
+    if kind is types.MemberDescriptorType or found is MISSING:
+        try:
+            return object.__getattribute__(thing, name)
+        except AttributeError:
+            return MISSING
+    if hasattr(kind, "__set__"):
+        return MISSING
+    try:
+        own = object.__getattribute__(thing, "__dict__").get(name, MISSING)
+    except AttributeError:
+        own = MISSING
+    if own is not MISSING:
+        return own
+    plain = (types.FunctionType, types.MethodDescriptorType)
+    return found if kind in plain or not hasattr(kind, "__get__") else MISSING
+
+
+LOCKS = (_thread.LockType, _thread.RLock)
+
+
+def is_simple_queue(thing: Any) -> bool:
+    """Whether it is a ``queue.SimpleQueue`` of C."""
+    return type(thing) is getattr(sys.modules.get("_queue"), "SimpleQueue", None)
+
+
+def is_locked(lock: Any) -> bool:
+    """Whether a lock is held; an RLock does not say so up to 3.13, and is taken to be."""
+    return bool(getattr(lock, "locked", lambda: True)())
+
+
+BOOTSTRAP_CODE = threading.Thread._bootstrap.__code__  # type: ignore[attr-defined]
+RUN_CODE = threading.Thread.run.__code__
+_old_join = getattr(threading.Thread, "_wait_for_tstate_lock", None)
+OLD_JOIN_CODE = getattr(_old_join, "__code__", None)
+"""What ``Thread.join`` waits in up to 3.12; from 3.13 it is a call of C in itself."""
+JOIN_CODE = threading.Thread.join.__code__ if OLD_JOIN_CODE is None else None
+
+
+def thread_call(thread: Any) -> Tuple[Any, Any]:
+    """The target of a thread and its arguments, while it runs (3.9 to 3.15)."""
+    attributes = thread.__dict__
+    return attributes.get("_target"), attributes.get("_args")
+
+
+def _counts_are_exact() -> bool:
+    compiles = getattr(getattr(sys, "_jit", None), "is_enabled", lambda: False)()
+    return sys.implementation.name == "cpython" and "t" not in getattr(sys, "abiflags", "") and not compiles
+
+
+COUNTS_ARE_EXACT = _counts_are_exact()
+"""Whether an object says how many references it has, and a frame what it holds.
+
+A build without the GIL counts some references later, or never; what the JIT of 3.13 and later leaves on a stack is not
+what the bytecode says.
+"""
+
+dangling_threads: Any = threading._dangling.data  # type: ignore[attr-defined]
+"""The weak references to all threads by which `threading` forgets them after a fork (3.9 to 3.15)."""
+
+
+def cancels_of(task: Any) -> int:
+    """How often a task was asked to cancel and has not withdrawn it: from 3.11; 0 before, where nobody counts."""
+    return int(getattr(task, "cancelling", lambda: 0)())
+
+
+def is_being_cancelled(task: Any) -> bool:
+    """Whether a task that was cancelled has yet to be told, by its loop (3.9 to 3.15)."""
+    future = awaited_future(task)
+    return bool(getattr(task, "_must_cancel", False)) or (future is not None and future.cancelled())
+
+
+def awaited_future(task: Any) -> Any:
+    """The future that a task waits for; None while it runs, or is about to (3.9 to 3.15)."""
+    return getattr(task, "_fut_waiter", None)

@@ -334,7 +334,8 @@ class LeakGuardMixin:
     """Put it before any TestCase class: each test, and the class's fixtures, must end what they start.
 
     Class attributes are the policy: ``leak_action``, ``leak_threshold``, ``leak_grace`` (seconds), ``leak_kinds``,
-    ``leak_ignore``, ``leak_scope``. A misspelt one is a TypeError, a bad value a ValueError, when the class is defined.
+    ``leak_ignore``, ``leak_scope``, ``leak_verdicts``. A misspelt one is a TypeError, a bad value a ValueError, when
+    the class is defined.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

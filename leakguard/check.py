@@ -1,4 +1,4 @@
-"""One careful check of a guard's course: look, settle, describe, report, isolate.
+"""One careful check of a guard's course: look, settle, describe, isolate, report.
 
 Taken only when a clean look has seen something new. A check is a generator: at each step its driver lets the
 test's own loop turn, or awaits a turn of the loop that it runs in.
@@ -14,9 +14,10 @@ from typing import Any, Callable, Dict, Generator, List, NamedTuple, Optional, S
 from leakguard import _compat, exit, known
 from leakguard.fingerprint import fingerprint
 from leakguard.ignore import BUILT_IN, find_rule
-from leakguard.model import UNATTRIBUTED, Leak, LeakError, LeakReport, printable
+from leakguard.model import ENDED_LATE, IGNORES_CANCELLATION, UNATTRIBUTED, Leak, LeakError, LeakReport, printable
 from leakguard.probes.protocol import Probe
 from leakguard.report import text
+from leakguard.verdict import Thing, judge
 
 __unittest = True
 
@@ -69,24 +70,27 @@ class Check:
         """Owners that are over and no part of this course: what they left is reported here, and fails nobody here."""
         self.failed_owners: Set[str] = set()
         """Owners within this course that have failed for a leak: what that leak starts later fails nobody again."""
+        self.ended_late: List[Leak] = []
         self._judged: Dict[int, Tuple[Callable[[Any], bool], Optional[bool]]] = {}
         self._here = _compat.running_loop()
 
     def verdict(self, has_failed: Callable[[], bool]) -> Steps:
-        """Settle, describe, report, isolate; return the error to raise, if any."""
+        """Settle, describe, isolate, report; return the error to raise, if any."""
         findings = yield from self._find()
         self.guard.waited = self.waited
         for note_wait in wait_listeners:
             note_wait((str(self.guard.subject.id), self.waited))
         error = None
-        if findings or self.matched:
-            report, error = self._report([finding.leak for finding in findings], has_failed)
-            self.guard.leaks = report.leaks
-            if any(leak.blocks_exit for leak in report.leaks):
-                exit.announce_at_exit()
-            for listener in list(listeners):
-                listener(report)
-        yield from self._isolate(findings)
+        try:
+            yield from self._isolate(findings)  # before the report: only now is it seen who ignores cancellation
+        finally:
+            if findings or self.matched or self.ended_late:
+                report, error = self._report([finding.leak for finding in findings], has_failed)
+                self.guard.leaks = report.leaks
+                if any(leak.blocks_exit for leak in report.leaks):
+                    exit.announce_at_exit()
+                for listener in list(listeners):
+                    listener(report)
         return error
 
     def interim(self) -> Steps:
@@ -110,11 +114,36 @@ class Check:
             del suspects
             gc.collect()  # no other suspect is referred to here, so what only a cycle keeps alive goes
             del held
-            left = self._look()  # once, not once a finding: a thousand leaks would be looked at a thousand times
-            findings = [f for f in findings if any(f.same(s.thing) for s in left if s.probe is f.probe)]
-            del left
+            findings, things = self._sort_out(findings)
+            self._judge(findings, things)
+            del things
         self.waited = _compat.clock() - start
         return findings
+
+    def _sort_out(self, findings: List[Finding]) -> Tuple[List[Finding], List[Thing]]:
+        """Return the findings that are there still, and each one's thing; note those that have ended late."""
+        left = self._look()  # once, not once a finding: a thousand leaks would be looked at a thousand times
+        kept, things = [], []
+        for finding in findings:
+            same = [s.thing for s in left if s.probe is finding.probe and finding.same(s.thing)]
+            if same:
+                kept.append(finding)
+                things.append(Thing(finding.probe.kind, same[0]))
+            else:
+                self.ended_late.append(finding.leak._replace(verdict=ENDED_LATE, counted=False))
+        return kept, things
+
+    def _judge(self, findings: List[Finding], things: List[Thing]) -> None:
+        """Enter the verdicts into findings. No variable of a caller's may refer to a thing but for the list of them."""
+        sames = [*(finding.same for finding in findings), *(same for same, _ in self._judged.values())]
+        try:
+            verdicts = judge(things, sames=sames, may_prove=self.guard.policy.verdicts)
+        except Exception as error:  # a thing may be of any class: its leak is certain, only the verdict is not
+            log("WARNING", f"leakguard: no verdicts: {type(error).__name__}: {printable(error)}")
+            return
+        for number, (name, cancels) in enumerate(verdicts):
+            leak = findings[number].leak._replace(verdict=name, cancels=cancels)
+            findings[number] = findings[number]._replace(leak=leak)
 
     def _settle(self, start: float) -> Steps:
         """Wait until no suspect is left (True) or the grace is over (False); each round looks anew."""
@@ -279,6 +308,7 @@ class Check:
             waited=self.waited,
             note=note,
             ignored=tuple(self.matched),
+            ended_late=tuple(self.ended_late),
         )
         if not leaks:
             return report, None
@@ -314,7 +344,7 @@ class Check:
         )  # fmt: skip
         return "\n".join([message, *remarks])
 
-    def _isolate(self, findings: Sequence[Finding]) -> Steps:
+    def _isolate(self, findings: List[Finding]) -> Steps:
         for probe, baseline in self.guard.baselines() if findings else ():
             mine = [finding for finding in findings if finding.probe is probe]
             if not mine:
@@ -322,7 +352,8 @@ class Check:
             try:
                 things = [t for t in probe.suspects(baseline) if any(finding.same(t) for finding in mine)]
                 probe.mark(things)
-                yield from probe.isolate(things)
+                for thing, cancels in (yield from probe.isolate(things)) or ():
+                    _note_that_it_went_on(findings, probe, thing, cancels)
             except Exception as error:  # the leak is on record by now: what cannot be undone must not hide it
                 self._note_broken(probe, error)
         if self.guard.loop is not None and any(finding.probe.kind == "thread" for finding in findings):
@@ -353,6 +384,13 @@ def _accountable(owner: Any) -> Any:
     while owner.scope == "block" and owner.parent is not None:
         owner = owner.parent
     return owner
+
+
+def _note_that_it_went_on(findings: List[Finding], probe: Probe, thing: Any, cancels: int) -> None:
+    for number, finding in enumerate(findings):
+        if finding.probe is probe and finding.same(thing):
+            leak = finding.leak._replace(verdict=IGNORES_CANCELLATION, cancels=cancels)
+            findings[number] = finding._replace(leak=leak)
 
 
 def _pending_work(suspects: Sequence[Suspect]) -> List[Any]:

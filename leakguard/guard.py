@@ -294,7 +294,8 @@ def allow(thing: Any, reason: str) -> None:
 class LeakGuard:
     """The same check for a block of code: ``with``, ``async with``, or a decorator of ``def`` and ``async def``.
 
-    Options are those of the policy without ``leak_``: action, threshold, grace (seconds), kinds, ignore, scope.
+    Options are those of the policy without ``leak_``: action, threshold, grace (seconds), kinds, ignore, scope,
+    verdicts.
     Inside a running event loop use ``async with``: a plain ``with`` cannot wait for the loop's tasks.
 
     After the block ``.leaks`` has what was found. Raises LeakError at the end of the block, unless the block raises

@@ -178,8 +178,9 @@ def _read_object(path: str) -> Source:
     tests = tuple(map(_test, data.get("tests", ())))
     reports = tuple(_reports_of([_leak(leak) for leak in data["leaks"]], {test.id for test in tests}))
     ignored = tuple((one["rule"], "") for one in data.get("ignored", ()) for _ in range(one["matches"]))
-    if ignored:
-        reports += (LeakReport("run", UNATTRIBUTED, "the run", ignored=ignored),)
+    late = tuple(map(_leak, data.get("ended_late", ())))
+    if ignored or late:
+        reports += (LeakReport("run", UNATTRIBUTED, "the run", ignored=ignored, ended_late=late),)
     about = (_counts(data.get("before")), data.get("seconds", 0.0), tuple(data.get("fixed", ())))
     return Source(path, RunRecord(_environment(data), tests, reports, *about, tuple(data.get("problems", ()))), True)
 
@@ -219,7 +220,7 @@ def _test(data: Mapping[str, Any]) -> TestRecord:
 
 
 def _leak(data: Mapping[str, Any]) -> Leak:
-    fields = {
+    fields: Dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in data.items() if name in _LEAK_FIELDS
     }
     return Leak(owner=intern(data["test"]), **fields)
@@ -234,6 +235,7 @@ def _report(data: Mapping[str, Any]) -> LeakReport:
         waited=data["waited"],
         note=data["note"],
         ignored=tuple((rule, name) for rule, name in data["ignored"]),
+        ended_late=tuple(map(_leak, data.get("ended_late", ()))),
     )
 
 

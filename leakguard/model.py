@@ -13,6 +13,10 @@ UNATTRIBUTED = "unattributed"
 
 NAME_LIMIT = 120
 
+RUNNING, WAITING, STUCK, UNKNOWN = "running", "waiting", "stuck", "unknown"
+IGNORES_CANCELLATION, ENDED_LATE = "ignores cancellation", "ended late"
+"""The verdicts; see `leakguard.verdict`."""
+
 
 class Place(NamedTuple):
     """One line of code: a path as it is shown, a line number and the function around it."""
@@ -45,7 +49,10 @@ class Leak(NamedTuple):
     waiting_in: Optional[str] = None
     """The operation that it waits in, as the user knows it: ``queue.Queue.get``."""
     verdict: str = ""
-    """Why it is still alive: ``running``, ``waiting``, ``stuck``, ``ignores cancellation``, ``unknown``."""
+    """Why it is still alive: ``running``, ``waiting``, ``stuck``, ``ignores cancellation``, ``unknown``.
+
+    ``ended late`` if it is not: it ended after the grace and before the report.
+    """
     hint: str = ""
     """One line of advice."""
     fingerprint: str = ""
@@ -62,6 +69,8 @@ class Leak(NamedTuple):
     """The tasks that wait for it: ``task 'main'``."""
     origin_stack: Tuple[str, ...] = ()
     """The stack that created it, innermost frame first, as far as it was noted: to the first line of the user's."""
+    cancels: int = 0
+    """How many cancellations it went on after, where that is known."""
 
     def as_dict(self) -> Dict[str, Any]:
         """Return what a report says of it: plain JSON types, ``test`` for the owner."""
@@ -88,11 +97,16 @@ class LeakReport(NamedTuple):
     """Why the leaks were not raised, where they were not."""
     ignored: Tuple[Tuple[str, str], ...] = ()
     """The ignore rules that matched here, each with the name of what it matched."""
+    ended_late: Tuple[Leak, ...] = ()
+    """What outlived the grace and ended before the report: no leaks, but slow."""
 
     def as_dict(self) -> Dict[str, Any]:
         """Return it as plain JSON types."""
-        ignored = [list(match) for match in self.ignored]
-        return {**self._asdict(), "leaks": [leak.as_dict() for leak in self.leaks], "ignored": ignored}
+        data = self._asdict()
+        data["ignored"] = [list(match) for match in self.ignored]
+        for name in ("leaks", "ended_late"):
+            data[name] = [leak.as_dict() for leak in data[name]]
+        return data
 
 
 class LeakError(AssertionError):

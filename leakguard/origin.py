@@ -186,6 +186,12 @@ settled_timers: Dict[int, Any] = {}
 """id -> weak reference to a handle that was reported, allowed, or there before anybody looked."""
 
 
+def registries() -> Sequence[Any]:
+    """What holds weak references to tasks, coroutines, timers and loops here, so that they are known again."""
+    weak: Any = (loops, settled_tasks)
+    return [*(one.data for one in weak), task_births, *timer_births.values(), settled_timers]
+
+
 def settle_timer(handle: Any) -> None:
     """Remember that a timer is no leak any more."""
     ident = id(handle)

@@ -92,6 +92,16 @@ def _words(text: str) -> Any:
     return text if text == "all" else tuple(word for word in text.replace(",", " ").split())
 
 
+def _verdicts(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"leak_verdicts must be True or False, yes or no as text (got {value!r})")
+    return value
+
+
+def _yes_or_no(text: str) -> Any:
+    return {"yes": True, "no": False}.get(text.strip().lower(), text)
+
+
 class Option(NamedTuple):
     """One option of the policy."""
 
@@ -122,6 +132,7 @@ OPTIONS: Tuple[Option, ...] = (
     Option("ignore", (), _ignore, str, "RULE", "what is never a leak: kind:glob or kind:glob@origin-glob (repeatable)"),
     Option("scope", "all", _scope, str, "{all,key}", "key: only key tests are checked"),
     Option("stacks", False, _stacks, _truth, "", "whether a message has the stacks in full"),
+    Option("verdicts", True, _verdicts, _yes_or_no, "{yes,no}", "whether to prove that leaks are stuck, once they are certain"),
 )
 
 _BY_NAME = {option.name: option for option in OPTIONS}
@@ -139,6 +150,7 @@ class Policy(NamedTuple):
     ignore: Tuple[ignore.Rule, ...] = ()
     scope: str = "all"
     stacks: bool = False
+    verdicts: bool = True
 
 
 command_line: Dict[str, Any] = {}
@@ -248,8 +260,7 @@ def _own_options(cls: type, has_opted_in: bool) -> Dict[str, Any]:
 def leak_policy(**options: Any) -> Callable[[Any], Any]:
     """Decorate a test method or a class with options: ``@leak_policy(grace=2.0, threshold=5)``.
 
-    Args are those of the table without ``leak_``: action, threshold, grace (seconds), kinds, ignore, scope,
-    stacks.
+    Args are those of the table without ``leak_``: action, threshold, grace (seconds), kinds, ignore, scope, stacks, verdicts.
     Raises TypeError for an unknown name and ValueError for a bad value, where the decorator stands.
     """
     checked = check_options(options)

@@ -882,7 +882,7 @@ class BlockTests(LeaksTestCase):
             (
                 lambda: LeakGuard(patience=1),
                 TypeError,
-                "patience is not an option; known ones: action, threshold, grace, kinds, ignore, scope, stacks",
+                "patience is not an option; known ones: action, threshold, grace, kinds, ignore, scope, stacks, verdicts",
             ),
             (lambda: LeakGuard(grace=-1), ValueError, "leak_grace must be a number of seconds >= 0 (got -1)"),
         ]:

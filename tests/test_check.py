@@ -134,6 +134,7 @@ class CheckTestCase(unittest.TestCase):
             (check, "gc", types.SimpleNamespace(collect=world.collect)),
             (check, "listeners", [self.reports.append]),
             (check, "watchers", [self.said.append]),
+            (check, "judge", lambda things, **_: [("", 0) for _ in things]),
             (check, "log", lambda level, message: world.log.append((level, message))),
             (check.exit, "announce_at_exit", lambda: self.announced.append(True)),
         ):

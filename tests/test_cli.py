@@ -12,7 +12,7 @@ from tests.test_runner import PLANTED, run_planted
 
 FLAGS = (
     "--leak-action, --leak-threshold, --leak-grace, --leak-kinds, --leak-ignore, --leak-scope, --leak-stacks, "
-    "--leak-report, --leak-merge, --leak-known, --leak-learn, --leak-advise, --leak-trace, --leak-selftest"
+    "--leak-verdicts, --leak-report, --leak-merge, --leak-known, --leak-learn, --leak-advise, --leak-trace, --leak-selftest"
 )
 
 

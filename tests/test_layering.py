@@ -35,8 +35,11 @@ MAY_IMPORT = {
     "fingerprint": ("origin",),
     "knownfile": ("_compat",),
     "known": ("knownfile", "fingerprint", "model", "record"),
+    "reach": (),
+    "stack": ("reach", "_compat"),
+    "verdict": ("reach", "stack", "origin", "model", "probes.tasks", "_compat"),
     "check": (
-        "_compat", "origin", "ignore", "model", "fingerprint", "known", "probes", "report.text", "exit"
+        "_compat", "origin", "ignore", "model", "fingerprint", "known", "probes", "report.text", "exit", "verdict"
     ),  # fmt: skip
     "journal": ("model", "record", "report.jsonl"),
     "recording": ("journal", "model", "origin", "probes", "record", "_compat"),
@@ -83,6 +86,7 @@ PRIVATE_NAMES = {
     ("known", "_replace"): "the same",
     ("runner", "_replace"): "the same",
     ("knownfile", "_asdict"): "the same",
+    ("verdict", "_replace"): "the same",
     ("timing", "_testMethodName"): "the same as for case",
     ("runner", "_testMethodName"): "the same",
     ("case", "_testMethodName"): "the name of a test's method has no public way to it that a subclass cannot change",

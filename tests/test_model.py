@@ -50,6 +50,7 @@ class LeakTests(unittest.TestCase):
             "verdict": "",
             "awaited_by": [],
             "origin_stack": [],
+            "cancels": 0,
         }
         self.assertEqual(leak().as_dict(), expected)
         self.assertEqual(json.loads(json.dumps(leak().as_dict())), expected)
@@ -77,6 +78,7 @@ class LeakTests(unittest.TestCase):
                 "verdict": "",
                 "awaited_by": [],
                 "origin_stack": [],
+                "cancels": 0,
             },
         )
 

@@ -25,6 +25,7 @@ KINDS = (
 STACKS = "leak_stacks must be true or false (got {})"
 FORM = 'leak_ignore must be rules of the form "kind:glob" or "kind:glob@origin-glob" (got {})'
 KIND = "leak_ignore must name a kind of *, process, thread, task, timer, file, exception, tempfile, environ (got {})"
+VERDICTS = "leak_verdicts must be True or False, yes or no as text (got {})"
 REASON = "leak_ignore must map a rule to its reason, a str (got {})"
 
 
@@ -42,6 +43,8 @@ GOOD = [
     ("scope", "key", "key"),
     ("stacks", True, True),
     ("stacks", False, False),
+    ("verdicts", True, True),
+    ("verdicts", False, False),
     ("threshold", 0, 0),
     ("threshold", 10**30, 10**30),
     ("threshold", Level.TWO, 2),
@@ -94,6 +97,8 @@ BAD = [
     ("kinds", ("all",), KINDS, "('all',)"),
     ("kinds", 3, KINDS, "3"),
     ("kinds", None, KINDS, "None"),
+    ("verdicts", "yes", VERDICTS, "'yes'"),
+    ("verdicts", 1, VERDICTS, "1"),
     ("ignore", "hub-reader", FORM, "'hub-reader'"),
     ("ignore", 3, FORM, "3"),
     ("ignore", None, FORM, "None"),
@@ -118,6 +123,8 @@ TEXTS = [
     ("STACKS", "true", "stacks", True),
     ("STACKS", " 1 ", "stacks", True),
     ("STACKS", "No", "stacks", False),
+    ("VERDICTS", "yes", "verdicts", True),
+    ("VERDICTS", " NO ", "verdicts", False),
 ]
 
 BAD_TEXTS = [
@@ -136,6 +143,7 @@ BAD_TEXTS = [
     ("IGNORE", "thread:a;socket:b", KIND, "'socket:b'"),
     ("SCOPE", "some", SCOPE, "'some'"),
     ("STACKS", "full", STACKS, "'full'"),
+    ("VERDICTS", "maybe", VERDICTS, "'maybe'"),
 ]
 
 
@@ -208,7 +216,7 @@ class OptionTests(PolicyTestCase):
                 taker(gracious=1, zeal=2)
             self.assertEqual(
                 str(caught.exception),
-                "gracious is not an option; known ones: action, threshold, grace, kinds, ignore, scope, stacks",
+                "gracious is not an option; known ones: action, threshold, grace, kinds, ignore, scope, stacks, verdicts",
             )
 
 
@@ -436,7 +444,8 @@ class ClassTests(PolicyTestCase):
             self.assertEqual(
                 str(caught.exception),
                 f"{type(self).__qualname__}.{self._testMethodName}.<locals>.Tests.leak_treshold is not an option; "
-                "known ones: leak_action, leak_threshold, leak_grace, leak_kinds, leak_ignore, leak_scope, leak_stacks",
+                "known ones: leak_action, leak_threshold, leak_grace, leak_kinds, leak_ignore, leak_scope, leak_stacks, "
+                "leak_verdicts",
             )
 
     def test_a_base_without_the_mixin_is_checked_too(self):

@@ -14,9 +14,10 @@ from leakguard.report import files
 from leakguard.report import json as json_report
 
 LEAK = Leak("thread", "naïve \\n", "alive", "a.test", "a.py:1 in f", ("b.py:2 in g", "a.py:3 in h"))
+LATE = LEAK._replace(verdict="ended late", counted=False)
 REPORTS = [
     LeakReport("test", "a.test", "a title", (LEAK, LEAK), 0.5, "", (("thread:a*", "ab"), ("thread:a*", "ac"))),
-    LeakReport("test", "b.test", "b title", (), 0.1, "", (("task:x", "x"),)),
+    LeakReport("test", "b.test", "b title", (), 0.1, "", (("task:x", "x"),), (LATE,)),
     LeakReport("run", "unattributed", "the run", (Leak("task", "t", "pending", "unattributed", counted=False),)),
 ]
 
@@ -52,6 +53,7 @@ class ShapeTests(unittest.TestCase):
                 "seconds": 2.5,
                 "environment": {"python": "3.13.0", "host": "bücher"},
                 "leaks": [LEAK.as_dict(), LEAK.as_dict(), REPORTS[2].leaks[0].as_dict()],
+                "ended_late": [LATE.as_dict()],
                 "tests": [
                     {**a_test, "details": 'a "text"\n', "leaks": 2},
                     {**b_test, "details": "", "leaks": 0},

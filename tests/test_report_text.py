@@ -83,6 +83,22 @@ To allow one: leak_ignore = {"thread:hub-reader-*": "why"}""",
             0.0,
         )
 
+    def test_verdicts(self):
+        """A verdict that says more than the other lines has one of its own, and parts leaks of one origin."""
+        tail = "\n\nTo allow one: leak_ignore = {\"thread:hub-reader-*\": \"why\"}"
+        head = f"3 leaks after {TITLE}, waited 0.50 s\n"
+        lines = {leak: entry_lines([leak], OWNER) for leak in (READER, PING)}
+        stuck = [*lines[READER][:3], "    verdict     stuck: nothing alive can reach what it waits on", lines[READER][3]]
+        deaf = [*lines[PING][:3], "    verdict     ignores cancellation: went on after 6 cancels", lines[PING][3]]
+        self.check(
+            "\n".join([head, *stuck, "", *lines[READER], "", *deaf]) + tail,
+            [
+                READER._replace(verdict="stuck"),
+                READER._replace(verdict="waiting"),
+                PING._replace(verdict="ignores cancellation", cancels=6),
+            ],
+        )
+
     def test_many_of_one_origin(self):
         """Many leaks of one origin are one entry with a count and the range of their names."""
         self.check(

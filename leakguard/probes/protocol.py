@@ -60,8 +60,11 @@ class Probe:
         """Remember that these were reported: no later check reports them again."""
         raise NotImplementedError
 
-    def isolate(self, things: Sequence[Any]) -> Iterator[None]:
-        """Make reported things harmless for the next test, as far as their kind allows; loops turn at each step."""
+    def isolate(self, things: Sequence[Any]) -> Any:
+        """Make leaked things harmless for the next test, as far as their kind allows, in a generator of steps.
+
+        Loops turn at each step. It may return those that went on although they were cancelled, each with the number of times.
+        """
         return iter(())
 
     def refresh(self) -> None:

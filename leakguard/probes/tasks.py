@@ -9,7 +9,7 @@ import gc
 import sys
 import types
 import weakref
-from typing import Any, FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, FrozenSet, Generator, List, Optional, Sequence, Set, Tuple
 
 from leakguard import _compat, awaiting, origin
 from leakguard.model import Leak, printable
@@ -106,20 +106,22 @@ class TaskProbe(Probe):
     def mark(self, things: Sequence[Any]) -> None:
         _settled.update(things)
 
-    def isolate(self, things: Sequence[Any]) -> Iterator[None]:
-        """Cancel reported tasks; what survives is taken out of its loop, which would wait for it for ever."""
+    def isolate(self, things: Sequence[Any]) -> Generator[None, None, List[Tuple[Any, int]]]:
+        """Cancel leaked tasks; what survives is taken out of its loop, which would wait for it for ever."""
         tasks = [t for t in things if not _is_async_generator(t)]
+        went_on = {id(task): 0 for task in tasks}
         for _ in range(CANCELS):
-            tasks = [t for t in tasks if not t.done()]
-            if not tasks:
-                return
             for task in tasks:
                 _cancel(task)
-            for _ in range(TURNS_PER_CANCEL):
+            for _ in range(TURNS_PER_CANCEL if tasks else 0):
                 yield
+            tasks = [t for t in tasks if not t.done()]
+            for task in tasks:  # on a loop that does not turn here, it may not have been told yet
+                went_on[id(task)] += not _compat.is_being_cancelled(task)
         for task in tasks:
-            if not task.done():
-                _compat.unregister_task(task)
+            _compat.unregister_task(task)
+        before = [(task, _compat.cancels_of(task) - CANCELS) for task in tasks if went_on[id(task)] == CANCELS]
+        return [(task, CANCELS + max(cancels, 0)) for task, cancels in before]
 
     def allow(self, thing: Any) -> Optional[str]:
         if not (hasattr(thing, "get_coro") and hasattr(thing, "get_loop")):
@@ -217,7 +219,7 @@ def _left_suspended(generators: Sequence[Any]) -> List[Any]:
     for identity in _identities():
         task = _thing(identity)
         if task is not None and not _is_async_generator(task) and not task.done():
-            for coroutine in _chain(task.get_coro()):
+            for coroutine in awaited_chain(task.get_coro()):
                 in_use.update(id(r) for r in gc.get_referents(coroutine, _frame(coroutine)))
     return [g for g in generators if g.ag_frame is not None and not g.ag_running and id(g) not in in_use]
 
@@ -235,7 +237,7 @@ def _cancel(task: Any) -> None:
         pass  # the loop was closed in the meantime
 
 
-def _chain(awaitable: Any) -> List[Any]:
+def awaited_chain(awaitable: Any) -> List[Any]:
     """The awaitables from a task's coroutine down to the primitive that it waits for, outermost first."""
     chain: List[Any] = []
     while awaitable is not None and len(chain) < 256:
@@ -269,7 +271,7 @@ def _frame(awaitable: Any) -> Any:
 
 def frames_of_task(task: Any) -> List[Any]:
     """Return the frames of a task's coroutine and of what it awaits, outermost first."""
-    return [frame for frame in map(_frame, _chain(task.get_coro())) if frame is not None]
+    return [frame for frame in map(_frame, awaited_chain(task.get_coro())) if frame is not None]
 
 
 def _await_frames(thing: Any) -> List[Any]:
@@ -279,7 +281,7 @@ def _await_frames(thing: Any) -> List[Any]:
 
 def frames_of_coroutine(outer: Any) -> List[Any]:
     """Return the frames of where a coroutine is suspended, innermost first."""
-    return [frame for frame in map(_frame, _chain(outer)) if frame is not None][::-1]
+    return [frame for frame in map(_frame, awaited_chain(outer)) if frame is not None][::-1]
 
 
 def _module_of(frame: Any) -> str:

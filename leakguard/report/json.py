@@ -26,6 +26,8 @@ def lines(record: RunRecord) -> Iterator[str]:
     yield from _field("seconds", round(record.seconds, 6))
     yield from _field("environment", dict(record.environment))
     yield from _list("leaks", (encode(leak.as_dict()) for leak in leaks))
+    late = (leak for report in record.reports for leak in report.ended_late)
+    yield from _list("ended_late", (encode(leak.as_dict()) for leak in late))
     yield from _list("tests", (_test(test, owners[test.id]) for test in record.tests))
     yield from _field("before", list(record.before))
     yield from _list("ignored", map(encode, _ignored(record)))

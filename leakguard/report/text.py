@@ -6,7 +6,7 @@ import re
 import sys
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from leakguard.model import Leak, LeakReport
+from leakguard.model import IGNORES_CANCELLATION, STUCK, Leak, LeakReport
 
 ENTRIES = 20
 """Entries that one message shows; the reports have all."""
@@ -42,7 +42,7 @@ def group(leaks: Iterable[Leak]) -> List[List[Leak]]:
     """
     groups: Dict[Tuple[object, ...], List[Leak]] = {}
     for leak in leaks:
-        key: Tuple[object, ...] = (leak.kind, leak.origin, leak.place, leak.verdict, leak.hint, leak.owner)
+        key: Tuple[object, ...] = (leak.kind, leak.origin, leak.place, leak.verdict, leak.cancels, leak.hint, leak.owner)
         if leak.place is None:
             key += (leak.state,)
         if leak.origin is None or leak.kind == "environ":  # one line may change many variables
@@ -67,9 +67,21 @@ def entry_lines(leaks: Sequence[Leak], owner: str = "", *, stacks: bool = False)
     if leak.place:
         lines.append(f"    now at      {leak.place}{_waiting(leaks)}")
     lines += _stack_lines(leak.now_at) if stacks else []
+    verdict = verdict_of(leak)
+    if verdict:
+        lines.append(f"    verdict     {verdict}")
     if leak.hint:
         lines.append(f"    fix         {leak.hint}")
     return lines
+
+
+def verdict_of(leak: Leak) -> str:
+    """Why a leak will not end by itself, "" where nothing is known that its other lines do not say."""
+    if leak.verdict == STUCK:
+        return "stuck: nothing alive can reach what it waits on"
+    if leak.verdict == IGNORES_CANCELLATION:
+        return f"ignores cancellation: went on after {count_of(leak.cancels, 'cancel')}"
+    return ""
 
 
 def _stack_lines(stack: Sequence[str]) -> List[str]:

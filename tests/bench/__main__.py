@@ -6,7 +6,7 @@ import platform
 import sys
 import time
 
-from tests.bench import busy, crowded, empty, hubs, imports, kinds, measure, page, peers, records
+from tests.bench import busy, crowded, empty, hubs, imports, kinds, measure, page, peers, records, verdicts
 
 TOPICS = {
     "empty": empty.sync,
@@ -17,6 +17,7 @@ TOPICS = {
     "starts": busy.starts,
     "leaks": busy.leaks,
     "hub": hubs.hubs,
+    "verdicts": verdicts.verdicts,
     "import": imports.imports,
     "page": page.page,
     "peers": peers.peers,

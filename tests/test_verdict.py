@@ -1,0 +1,849 @@
+"""`leakguard.verdict`: why a leak is still alive; ``stuck`` is proved, and never said of what can be woken."""
+
+import asyncio
+import atexit
+import concurrent.futures
+import contextlib
+import contextvars
+import ctypes
+import functools
+import gc
+import itertools
+import os
+import queue
+import signal
+import sys
+import threading
+import unittest
+import weakref
+from unittest import mock
+
+from leakguard import check, reach, verdict
+from leakguard.verdict import Thing, judge
+from tests.doubles import BlockedThread
+from tests.forgotten import start, wait_on, wait_on_event, wake
+from tests.guarded import place, run_inner, run_inner_async
+
+STUCK, WAITING, RUNNING = ("stuck", 0), ("waiting", 0), ("running", 0)
+kept = []
+"""Where a test keeps something, so that it is alive."""
+
+
+class VerdictTestCase(unittest.TestCase):
+    def setUp(self):
+        self.addCleanup(kept.clear)
+        for name, value in (("_spent", [0.0]), ("SECONDS", 3600.0), ("SECONDS_IN_ALL", 3600.0)):  # however loaded the machine is
+            patch = mock.patch.object(verdict, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def forgotten(self, make):
+        """Start the threads that `make` returns; return them as things, which a cleanup ends."""
+        things = []
+        for thread in make():
+            things += start(thread)
+            self.addCleanup(wake, thread.ident)
+        return things
+
+
+def thread_on(make):
+    """A thread that waits on what `make` returns."""
+    return lambda: [threading.Thread(target=wait_on_event, args=(make(),))]
+
+
+class Reader(threading.Thread):
+    """A thread that has its own queue, and reads from it for ever."""
+
+    def __init__(self):
+        super().__init__()
+        self.queue = queue.Queue()
+
+    def run(self):
+        """Read."""
+        while self.queue.get() is not None:
+            pass
+
+
+class Service:
+    """An object whose method is a thread's target."""
+
+    def __init__(self):
+        self.stop = threading.Event()
+
+    def loop(self):
+        """Wait to be stopped."""
+        self.stop.wait()
+
+
+def held_lock(kind=threading.Lock):
+    """A lock that its owner will not release."""
+    lock = kind()
+    lock.acquire()
+    return lock
+
+
+def full_queue():
+    """A queue that is full."""
+    full = queue.Queue(1)
+    full.put(None)
+    return full
+
+
+def closure():
+    """A thread whose target has what it waits for in a cell."""
+    event = threading.Event()
+
+    def body():
+        event.wait()
+
+    return threading.Thread(target=body)
+
+
+def with_block():
+    """A thread that waits at a ``with``."""
+    lock = held_lock()
+
+    def body():
+        with lock:
+            pass
+
+    return threading.Thread(target=body)
+
+
+def within_block():
+    """A thread that waits inside of a ``with``."""
+    condition = threading.Condition()
+
+    def body():
+        with condition:
+            condition.wait()
+
+    return threading.Thread(target=body)
+
+
+def helper(things):
+    """One more frame between a thread and its wait."""
+    return things.get()
+
+
+STUCK_THREADS = {
+    "queue.Queue.get": lambda: threading.Thread(target=helper, args=(queue.Queue(),)),
+    "queue.Queue.get as target": lambda: threading.Thread(target=queue.Queue().get),
+    "queue.Queue.put": lambda: threading.Thread(target=full_queue().put, args=(None,)),
+    "queue.Queue.join": lambda: threading.Thread(target=full_queue().join),
+    "queue.SimpleQueue.get": lambda: threading.Thread(target=queue.SimpleQueue().get),
+    "Event.wait": lambda: threading.Thread(target=wait_on_event, args=(threading.Event(),)),
+    "Event.wait of a service": lambda: threading.Thread(target=Service().loop),
+    "Event.wait in a closure": closure,
+    "Lock.acquire": lambda: threading.Thread(target=held_lock().acquire),
+    "Lock in a with": with_block,
+    "Condition.wait": within_block,
+    "Semaphore.acquire": lambda: threading.Thread(target=threading.Semaphore(0).acquire),
+    "Future.result": lambda: threading.Thread(target=concurrent.futures.Future().result),
+    "a thread that reads its own queue": Reader,
+}
+
+
+class StuckThreadTests(VerdictTestCase):
+    def test_each_wait(self):
+        """A thread that waits without a timeout for what nobody has is stuck."""
+        for name, make in STUCK_THREADS.items():
+            with self.subTest(name):
+                self.assertEqual(judge(self.forgotten(lambda make=make: [make()])), [STUCK])
+
+    def test_each_wait_of_what_is_kept(self):
+        """The same thread is waiting while somebody has the thread itself, and by it all that it waits for."""
+        for name, make in STUCK_THREADS.items():
+            with self.subTest(name):
+                things = self.forgotten(lambda make=make: [make()])
+                kept.append(things[0].thing)
+                self.assertEqual(judge(things), [WAITING])
+                kept.clear()
+                self.assertEqual(judge(things), [STUCK])
+
+    def test_with_a_timeout(self):
+        """A wait that ends by itself is not stuck, however long it is."""
+        for target, arguments in (
+            (threading.Event().wait, (1000.0,)),
+            (queue.Queue().get, (True, 1000.0)),
+            (held_lock().acquire, (True, 1000.0)),
+        ):
+            with self.subTest(target):
+                make = functools.partial(threading.Thread, target=target, args=arguments)
+                del target
+                self.assertEqual(judge(self.forgotten(lambda make=make: [make()])), [WAITING])
+
+    def test_those_that_wait_for_each_other(self):
+        """Threads of which each has what would wake the next are stuck together, and waiting if one may go on."""
+
+        def pair():
+            one, two = queue.Queue(), queue.Queue()
+            return [threading.Thread(target=forward, args=pair) for pair in ((one, two), (two, one))]
+
+        things = self.forgotten(pair)
+        self.assertEqual(judge(things), [STUCK, STUCK])
+        self.assertEqual(judge(things[:1]), [WAITING])
+
+    def test_join(self):
+        """A thread that joins a stuck one is stuck, and one that joins a waiting one is waiting."""
+        things = self.forgotten(thread_on(threading.Event))
+        joiner = threading.Thread(target=things[0].thing.join)
+        things += start(joiner)
+        for ident in (joiner.ident, things[0].thing.ident):
+            self.addCleanup(wake, ident)
+        del joiner
+        self.assertEqual(judge(things), [STUCK, STUCK])
+        kept.append(things[0].thing)
+        self.assertEqual(judge(things), [WAITING, WAITING])
+
+    def test_it_can_be_switched_off(self):
+        """Without proofs a stuck thread is waiting."""
+        things = self.forgotten(closure_only)
+        self.assertEqual(judge(things, may_prove=False), [WAITING])
+
+    def test_out_of_time(self):
+        """Without time for a proof there is none: neither in a check that takes too long, nor once all is spent."""
+        things = self.forgotten(closure_only)
+        with mock.patch.object(verdict, "SECONDS", -1.0):
+            self.assertEqual(judge(things), [WAITING])
+        with mock.patch.object(verdict, "SECONDS_IN_ALL", 0.0):
+            self.assertEqual(judge(things), [WAITING])
+        with mock.patch.object(reach, "LARGEST", 3):
+            self.assertEqual(judge(things), [WAITING])
+        self.assertEqual(judge(things), [STUCK])
+
+    def test_where_counts_are_not_exact(self):
+        """Where references are not counted one by one nothing is proved."""
+        things = self.forgotten(closure_only)
+        with mock.patch.object(verdict._compat, "COUNTS_ARE_EXACT", False):
+            self.assertEqual(judge(things), [WAITING])
+
+
+def closure_only():
+    """One thread that is stuck."""
+    return [closure()]
+
+
+def forward(source, target):
+    """Pass on what comes."""
+    thing = source.get()
+    target.put(thing)
+
+
+@contextlib.contextmanager
+def in_a_thread(function, *arguments):
+    """Run a function in a thread that ends with the block: it gets what tells that it runs, and what ends it."""
+    begun, end = threading.Event(), threading.Event()
+    thread = threading.Thread(target=function, args=(*arguments, begun, end))
+    del arguments
+    thread.start()
+    begun.wait()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+def has_local(box, begun, end):
+    """Take what is in a box into a variable."""
+    mine = box.pop()
+    begun.set()
+    end.wait()
+    return mine
+
+
+def has_temporary(box, begun, end):
+    """Take what is in a box onto the stack."""
+    return [box.pop(), begun.set(), end.wait()]
+
+
+@contextlib.contextmanager
+def kept_as(make):
+    """Keep what `make` makes of an event."""
+    kept.append(make())
+    try:
+        yield
+    finally:
+        kept.clear()
+
+
+@contextlib.contextmanager
+def from_c(event):
+    """One more reference, of which only C knows."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(event))
+    address = id(event)
+    del event
+    try:
+        yield
+    finally:
+        ctypes.pythonapi.Py_DecRef(ctypes.cast(address, ctypes.py_object))
+
+
+def generator(event):
+    """A generator that has an argument."""
+    yield
+    event.set()
+
+
+def started(things):
+    """A generator that has begun."""
+    next(things)
+    return things
+
+
+async def coroutine(event):
+    """A coroutine that has an argument."""
+    event.set()
+
+
+def failed(event):
+    """An exception whose traceback has a frame that has an argument."""
+    try:
+        raise ValueError
+    except ValueError as error:
+        return error
+
+
+def cached(event):
+    """A cache that has a result."""
+    function = functools.lru_cache(maxsize=None)(lambda thing: None)
+    function(event)
+    return function
+
+
+def on_loop(event, schedule):
+    """A loop that will call an event's set()."""
+    loop = asyncio.new_event_loop()
+    schedule(loop, event)
+    return loop
+
+
+def with_default(event):
+    """A function that has a default."""
+
+    def function(thing=event):
+        thing.set()
+
+    return function
+
+
+class HasSlot:
+    """An object without a dict."""
+
+    __slots__ = ("event",)
+
+    def __init__(self, event):
+        self.event = event
+
+
+def fill(local, event):
+    """Put an event into an object's attribute."""
+    local.event = event
+    return local
+
+
+@contextlib.contextmanager
+def by_atexit(event):
+    """An event is set when the interpreter exits."""
+    function = functools.partial(event.set)
+    del event
+    atexit.register(function)
+    reference = weakref.ref(function)
+    del function
+    try:
+        yield
+    finally:
+        atexit.unregister(reference())
+
+
+@contextlib.contextmanager
+def by_signal(event):
+    """An event is set by a signal."""
+    saved = signal.signal(signal.SIGUSR1, lambda *_, event=event: event.set())
+    del event
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, saved)
+
+
+@contextlib.contextmanager
+def by_context(event):
+    """A context variable has an event."""
+    variable = contextvars.ContextVar("variable", default=None)
+    token = variable.set(event)
+    del event
+    try:
+        yield
+    finally:
+        variable.reset(token)
+        del token
+
+
+@contextlib.contextmanager
+def by_timer(event):
+    """A timer will set an event."""
+    timer = threading.Timer(1000.0, event.set)
+    del event
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+@contextlib.contextmanager
+def by_frozen(event):
+    """The collector does not look at what is frozen."""
+    holder = [[event]]
+    del event
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        del holder
+
+
+def close_all():
+    """Close what can be closed."""
+    for thing in kept:
+        if hasattr(thing, "close"):
+            thing.close()
+
+
+def by(make):
+    """The way that is to keep what `make` makes of an event."""
+    return lambda event: kept_as(functools.partial(make, event))
+
+
+CALLBACK = ctypes.CFUNCTYPE(None)
+
+WAYS = {
+    "a global variable": by(lambda e: e),
+    "a global list": by(lambda e: [[[e]]]),
+    "a tuple": by(lambda e: (e,)),
+    "a dict": by(lambda e: {"a": e}),
+    "a key of a dict": by(lambda e: {e: None}),
+    "a set": by(lambda e: {e}),
+    "an attribute": by(lambda e: fill(Service(), e)),
+    "a slot": by(HasSlot),
+    "a closure": by(lambda e: lambda: e),
+    "a default argument": by(with_default),
+    "a bound method": by(lambda e: e.set),
+    "a partial": by(lambda e: functools.partial(e.set)),
+    "a class attribute": by(lambda e: type("Holder", (), {"event": e})),
+    "an inner object alone": by(lambda e: e._cond._waiters),
+    "its lock alone": by(lambda e: e._cond._waiters[0] if e._cond._waiters else e),
+    "a deque": by(lambda e: __import__("collections").deque([e])),
+    "a simple queue": by(lambda e: fill_queue(queue.SimpleQueue(), e)),
+    "an iterator": by(lambda e: iter([e])),
+    "itertools.repeat": by(itertools.repeat),
+    "itertools.chain": by(lambda e: itertools.chain([e])),
+    "a map": by(lambda e: map(lambda x: x, [e])),
+    "a generator": by(lambda e: started(generator(e))),
+    "a generator's frame": by(lambda e: started(generator(e)).gi_frame),
+    "a generator that has not begun": by(generator),
+    "a coroutine": by(coroutine),
+    "a traceback": by(failed),
+    "a cache": by(cached),
+    "a weak reference": by(weakref.ref),
+    "a weak proxy": by(weakref.proxy),
+    "a weak set": by(lambda e: weakref.WeakSet([e])),
+    "a weak value": by(lambda e: weakref.WeakValueDictionary({1: e})),
+    "a weak key": by(lambda e: weakref.WeakKeyDictionary({e: 1})),
+    "a weak method": by(lambda e: weakref.WeakMethod(e.set)),
+    "a thread-local": by(lambda e: fill(threading.local(), e)),
+    "a callback of ctypes": by(lambda e: CALLBACK(e.set)),
+    "an object of ctypes": by(ctypes.py_object),
+    "a context": by(lambda e: fill_context(e)),
+    "a loop's call_later": by(lambda e: on_loop(e, lambda loop, e: loop.call_later(1000, e.set))),
+    "a loop's call_soon": by(lambda e: on_loop(e, lambda loop, e: loop.call_soon(e.set))),
+    "a future's callback": by(lambda e: fill_future(e)),
+    "another thread that is not started": by(lambda e: threading.Thread(target=e.set)),
+    "another thread's local": lambda e: in_a_thread(has_local, [e]),
+    "another thread's temporary": lambda e: in_a_thread(has_temporary, [e]),
+    "a timer": by_timer,
+    "atexit": by_atexit,
+    "a signal handler": by_signal,
+    "a context variable": by_context,
+    "a reference of C": from_c,
+    "an object that is frozen": by_frozen,
+}
+
+
+def fill_queue(things, event):
+    """Put an event into a queue."""
+    things.put(event)
+    return things
+
+
+def fill_context(event):
+    """A context in which a variable has an event."""
+    context = contextvars.Context()
+    context.run(contextvars.ContextVar("variable").set, event)
+    return context
+
+
+def fill_future(event):
+    """A future that sets an event."""
+    future = concurrent.futures.Future()
+    future.add_done_callback(lambda _: event.set())
+    return future
+
+
+class WakeTests(VerdictTestCase):
+    maxDiff = None
+
+    def test_each_way(self):
+        """Whoever can get at what a thread waits for, by whatever way, keeps it from being stuck; when he lets go it is."""
+        for name, way in WAYS.items():
+            with self.subTest(name), contextlib.ExitStack() as stack:
+                things = self.forgotten(thread_on(threading.Event))
+                stack.enter_context(way(*event_of(things)))
+                self.assertEqual(judge(things), [WAITING])
+                close_all()
+                stack.close()
+                kept.clear()
+                gc.collect()  # a class is a cycle
+                self.assertEqual(judge(things), [STUCK])
+
+    def test_this_frame(self):
+        """A variable of the code that runs is a way to wake, too."""
+        things = self.forgotten(thread_on(threading.Event))
+        (event,) = event_of(things)
+        self.assertEqual(judge(things), [WAITING])
+        del event
+        self.assertEqual(judge(things), [STUCK])
+
+    def test_a_leak_that_is_not_stuck(self):
+        """What another leaked thread has is alive as long as that thread may go on."""
+
+        def make():
+            event = threading.Event()
+            busy = BlockedThread()
+            busy.event = event
+            kept.append(busy._released)
+            return [threading.Thread(target=wait_on_event, args=(event,)), busy]
+
+        things = self.forgotten(make)
+        self.assertEqual(judge(things), [WAITING, WAITING])
+        kept.clear()
+        self.assertEqual(judge(things), [STUCK, STUCK])
+
+
+def event_of(things):
+    """What a forgotten thread waits for, in a list."""
+    return list(things[0].thing._args)
+
+
+class FirstSightTests(VerdictTestCase):
+    def test_a_thread_that_runs(self):
+        """A thread in the middle of its own code is running."""
+        begun, end = threading.Event(), []
+
+        def spin():
+            begun.set()
+            while not end:
+                pass
+
+        thread = threading.Thread(target=spin)
+        thread.start()
+        begun.wait()
+        while sys._current_frames()[thread.ident].f_code is not spin.__code__:
+            pass  # until it has left begun.set()
+        verdicts = judge([Thing("thread", thread)])
+        end.append(True)
+        thread.join()
+        self.assertEqual(verdicts, [RUNNING])
+
+    def test_a_thread_that_sleeps(self):
+        """A thread in a call of C is waiting."""
+        read, write = os.pipe()
+        self.addCleanup(os.close, read)
+        thread = threading.Thread(target=lambda: os.read(read, 1))
+        things = start(thread)
+        verdicts = judge(things)
+        os.write(write, b"x")
+        thread.join()
+        os.close(write)
+        self.assertEqual(verdicts, [WAITING])
+
+    def test_a_thread_without_a_frame(self):
+        """Of a thread that cannot be seen nothing is known."""
+        self.assertEqual(judge([Thing("thread", threading.Thread())]), [("unknown", 0)])
+
+    def test_other_kinds(self):
+        """A process is running, a timer waiting; what is no activity has no verdict."""
+        things = [Thing(kind, object()) for kind in ("process", "timer", "file", "exception", "environ")]
+        self.assertEqual(judge(things), [RUNNING, WAITING, ("", 0), ("", 0), ("", 0)])
+
+
+async def wait_for(awaitable):
+    """Wait."""
+    return await awaitable
+
+
+async def forgets_future():
+    """Wait for a future that nobody has."""
+    await asyncio.get_running_loop().create_future()
+
+
+async def forgets_event():
+    """Wait for an event that nobody has."""
+    await asyncio.Event().wait()
+
+
+async def forgets_queue():
+    """Wait for a queue that nobody has."""
+    await asyncio.Queue().get()
+
+
+async def forgets_lock():
+    """Wait for a lock that it holds itself."""
+    lock = asyncio.Lock()
+    async with lock:
+        await lock.acquire()
+
+
+async def forgets_condition():
+    """Wait for a condition that nobody has."""
+    condition = asyncio.Condition()
+    async with condition:
+        await condition.wait()
+
+
+async def forgets_task():
+    """Wait for a task that is stuck."""
+    await asyncio.ensure_future(forgets_event())
+
+
+async def forgets_shielded():
+    """Wait for a future that nobody has, behind a shield and a gather."""
+    await asyncio.gather(asyncio.shield(asyncio.get_running_loop().create_future()))
+
+
+async def forgets_stream():
+    """Wait for the end of a stream that nobody feeds."""
+    await asyncio.StreamReader().read()
+
+
+STUCK_TASKS = (
+    forgets_future, forgets_event, forgets_queue, forgets_lock, forgets_condition, forgets_task, forgets_shielded,
+    forgets_stream,
+)  # fmt: skip
+
+
+async def swallows_once():
+    """Swallow one cancellation."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(1000)
+    await asyncio.sleep(1000)
+
+
+class TaskTests(VerdictTestCase):
+    def setUp(self):
+        super().setUp()
+        self.loop = asyncio.new_event_loop()
+        self.addCleanup(self.close)
+
+    def close(self):
+        """End all tasks of the loop."""
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        self.turn(3)
+        for task in tasks:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True)) if tasks else None
+        self.loop.close()
+
+    def turn(self, number=5):
+        """Let the loop take turns."""
+        for _ in range(number):
+            self.loop.call_soon(self.loop.stop)
+            self.loop.run_forever()
+
+    def pending(self, coroutine):
+        """Make a task that waits; return all tasks of the loop as things."""
+        self.loop.create_task(coroutine)
+        del coroutine
+        self.turn()
+        return [Thing("task", task) for task in asyncio.all_tasks(self.loop)]
+
+    def test_each_wait(self):
+        """A task that waits for what nobody has is stuck, in debug mode or not."""
+        for function in STUCK_TASKS:
+            for debug in (False, True):
+                with self.subTest(function.__name__, debug=debug):
+                    self.loop.set_debug(debug)
+                    things = self.pending(function())
+                    self.assertEqual({*judge(things)}, {STUCK})
+                    for _, task in things:
+                        task.cancel()
+                    del task
+                    self.turn()
+
+    def test_a_sleep(self):
+        """A task that sleeps is waiting, and so is one that waits for it."""
+        things = self.pending(wait_for(self.loop.create_task(asyncio.sleep(1000))))
+        self.assertEqual(judge(things), [WAITING, WAITING])
+
+    def test_a_task_that_is_about_to_run(self):
+        """A task that has yet to take its next step is running."""
+        self.loop.create_task(asyncio.sleep(0))
+        self.assertEqual(judge([Thing("task", task) for task in asyncio.all_tasks(self.loop)]), [RUNNING])
+
+    def test_what_somebody_has(self):
+        """Whoever has the future, the task, its coroutine or an inner one may wake it; when he lets go it is stuck."""
+        for name, keep in {
+            "future": lambda task: task._fut_waiter,
+            "a callback": lambda task: task._fut_waiter.set_result,
+            "task": lambda task: task,
+            "weakly": weakref.ref,
+            "coroutine": lambda task: task.get_coro(),
+            "frame": lambda task: task.get_coro().cr_frame,
+            "inner coroutine": lambda task: task.get_coro().cr_await,
+            "handle": lambda task: self.loop.call_later(1000, task._fut_waiter.cancel),
+            "another task": lambda task: self.loop.create_task(wait_for(asyncio.sleep(1000, task))),
+        }.items():
+            with self.subTest(name):
+                things = self.pending(forgets_event())
+                kept.append(keep(things[0].thing))
+                self.turn()
+                self.assertEqual(judge(things), [WAITING])
+                for thing in kept:
+                    if isinstance(thing, asyncio.Handle) or (isinstance(thing, asyncio.Task) and name != "task"):
+                        thing.cancel()
+                self.turn()
+                self.loop._scheduled.clear()
+                thing = None
+                kept.clear()
+                self.assertEqual(judge(things), [STUCK])
+                things[0].thing.cancel()
+                self.turn()
+
+    def test_a_task_and_a_thread(self):
+        """A thread that waits for a task's future, and a task that waits for the thread, are stuck together."""
+        future = concurrent.futures.Future()
+        things = self.pending(wait_for(asyncio.wrap_future(future, loop=self.loop)))
+        kept.append(future)
+        self.assertEqual(judge(things), [WAITING])
+        kept.clear()
+        del future
+        self.assertEqual(judge(things), [STUCK])
+
+    def test_cancelled_by_the_test(self):
+        """A task that swallowed a cancellation ignores it, where Python counts them: from 3.11."""
+        things = self.pending(swallows_once())
+        things[0].thing.cancel()
+        self.assertEqual(judge(things), [WAITING])  # it has not been told
+        self.turn()
+        self.assertEqual(judge(things), [("ignores cancellation", 1) if sys.version_info >= (3, 11) else WAITING])
+
+
+class MessageTests(VerdictTestCase):
+    """What a reader sees."""
+
+    maxDiff = None
+
+    def test_stuck(self):
+        """The message of a stuck leak says so in one line, and its data too."""
+
+        def leaks(test):
+            thread = threading.Thread(target=wait_on_event, args=(threading.Event(),), name="reader", daemon=True)
+            thread.start()  # starts
+            self.addCleanup(wake, thread.ident)
+
+        outcome = run_inner(leaks)
+        self.assertEqual([leak.verdict for leak in outcome.leaks], ["stuck"])
+        self.assertEqual(
+            outcome.messages,
+            [
+                "1 leak after test_0 (inner.Inner), waited N s\n"
+                "\n"
+                "  thread 'reader' (daemon, alive)\n"
+                f"    created at  {place(leaks, 'starts')}\n"
+                f"    now at      {place(wait_on_event, 'waits')}, waiting in threading.Event.wait\n"
+                "    verdict     stuck: nothing alive can reach what it waits on\n"
+                "    fix         stop the thread's loop and join() it in a cleanup\n"
+                "\n"
+                "To allow one: leak_ignore = {\"thread:reader\": \"why\"}"
+            ],
+        )
+
+    def test_switched_off(self):
+        """With leak_verdicts = False nothing is proved."""
+
+        def leaks(test):
+            thread = threading.Thread(target=wait_on_event, args=(threading.Event(),), daemon=True)
+            thread.start()
+            self.addCleanup(wake, thread.ident)
+
+        self.assertEqual([leak.verdict for leak in run_inner(leaks, leak_verdicts=False).leaks], ["waiting"])
+
+    def test_kept_by_the_test(self):
+        """What the test itself still has is waiting, of which the message says nothing."""
+
+        def leaks(test):
+            test.event = threading.Event()
+            thread = threading.Thread(target=wait_on_event, args=(test.event,), daemon=True)
+            thread.start()
+            self.addCleanup(wake, thread.ident)
+
+        outcome = run_inner(leaks)
+        self.assertEqual([leak.verdict for leak in outcome.leaks], ["waiting"])
+        self.assertNotIn("    verdict ", outcome.messages[0])
+
+    def test_a_task(self):
+        """A forgotten task is stuck, a sleeping one waiting, and one that cannot be cancelled says how often it was."""
+
+        async def leaks(test):
+            tasks = [asyncio.ensure_future(f()) for f in (forgets_event, swallows_once, ignores_all)]
+            for task, name in zip(tasks, "abc"):
+                task.set_name(name)
+            test.kept = tasks[1:]
+            await asyncio.sleep(0)
+
+        gc.disable()  # to Python a task that nobody can wake is garbage, until the check has seen it
+        self.addCleanup(gc.enable)
+        outcome = run_inner_async(leaks)
+        verdicts = {leak.name: (leak.verdict, leak.cancels) for leak in outcome.leaks}
+        self.assertEqual(verdicts, {"a": STUCK, "b": WAITING, "c": ("ignores cancellation", 6)})
+        self.assertIn("    verdict     ignores cancellation: went on after 6 cancels\n", outcome.messages[0])
+
+    def test_ended_late(self):
+        """What ends between the grace and the report is no leak; the report has it as slow."""
+        threads = []
+
+        def leaks(test):
+            threads.append(BlockedThread(name="slow").start_in(self))
+
+        collect = gc.collect
+
+        def end():
+            while threads:
+                threads.pop().end()
+            return collect()
+
+        with mock.patch.object(check, "gc", mock.Mock(collect=end)):
+            outcome = run_inner(leaks, grace=0)
+        self.assertEqual((outcome.leaks, outcome.counts()), ([], (0, 0)))
+        late = [(leak.name, leak.verdict, leak.counted) for report in outcome.reports for leak in report.ended_late]
+        self.assertEqual(late, [("slow", "ended late", False)])
+
+
+async def ignores_all():
+    """Swallow every cancellation."""
+    ends = 50
+    while ends:
+        ends -= 1
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(1000)
+
+
+if __name__ == "__main__":
+    unittest.main()
