@@ -8,7 +8,7 @@ import stat
 import weakref
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from leakguard import _compat, origin
+from leakguard import _compat, causes, facts, origin
 from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, class_name, fingerprint
 
@@ -40,7 +40,6 @@ def _nobody() -> None:
 class _Described(NamedTuple):
     name: str
     state: str
-    hint: str
 
 
 class FileProbe(Probe):
@@ -54,9 +53,11 @@ class FileProbe(Probe):
     def __init__(self) -> None:
         self._reported: Dict[int, _Inode] = {}
         self._suspects: Dict[Tuple[int, _Inode], Descriptor] = {}
+        self._searches = 0
 
     def snapshot(self) -> Any:
         self._suspects = {}
+        self._searches = 0
         return self._look()
 
     def suspects(self, baseline: Any) -> Sequence[Any]:
@@ -107,10 +108,23 @@ class FileProbe(Probe):
             state=described.state,
             owner="",
             origin=created,
-            hint=described.hint,
+            hint=causes.advice(self._facts(thing)),
             fingerprint=fingerprint(self.kind, name, created, None),
             aliases=aliases,
         )
+
+    def _facts(self, thing: Any) -> facts.Facts:
+        """What is known of a descriptor; who holds its holder is asked for a few of a test's, as all objects are asked."""
+        number, holder = thing.number, thing.holder()
+        loop = _loop_of(number)
+        flags = [facts.EVENT_LOOP] * (loop is not None) + [facts.SQLITE] * _is_sqlite(number)
+        known = [holder, *_served_by(number)]
+        if loop is None and holder is not None and self._searches < SEARCHES:
+            self._searches += 1
+            known += _compat.holders_of(holder)
+        names = facts.types_of(*known)
+        creators, _ = facts.made(None, [(path, line, None) for path, line in _compat.allocated_at(holder)])
+        return facts.Facts(self.kind, frozenset(names), (), creators, frozenset(flags))
 
     def mark(self, things: Sequence[Any]) -> None:
         for thing in things:
@@ -128,8 +142,10 @@ class FileProbe(Probe):
         return _describe(number).name
 
 
-_CLOSE = "close() it in a cleanup, or use it in a with block"
-_CLOSE_LOOP = "close() the event loop in a cleanup, or use asyncio.run() or asyncio.Runner"
+SEARCHES = 8
+"""Descriptors of one test at most for which every object is asked who holds them."""
+
+_SQLITE = b"SQLite format 3"
 _MODES = {os.O_RDONLY: "r", os.O_WRONLY: "w", os.O_RDWR: "r+"}
 
 
@@ -158,19 +174,39 @@ def _describe(number: int) -> _Described:
     try:
         mode = os.fstat(number).st_mode
     except OSError:
-        return _Described("?", "closed in the meantime", "")
+        return _Described("?", "closed in the meantime")
     target = _compat.descriptor_target(number)
     if _loop_of(number) is not None:
-        return _Described("epoll and self-pipe", "event loop not closed", _CLOSE_LOOP)
+        return _Described("epoll and self-pipe", "event loop not closed")
     if stat.S_ISSOCK(mode):
         name, state = _describe_socket(number)
-        return _Described(name, state, _CLOSE)
+        return _Described(name, state)
     if "eventpoll" in target:
-        return _Described("epoll", "open", _CLOSE)
+        return _Described("epoll", "open")
     access = _MODES.get(_compat.descriptor_flags(number) & 3, "open")
     if stat.S_ISFIFO(mode):
-        return _Described("pipe", "read end" if access == "r" else "write end", _CLOSE)
-    return _Described(printable(origin.show_path(target) or "?"), f"open, mode {access}", _CLOSE)
+        return _Described("pipe", "read end" if access == "r" else "write end")
+    return _Described(printable(origin.show_path(target) or "?"), f"open, mode {access}")
+
+
+def _is_sqlite(number: int) -> bool:
+    """Whether a file is SQLite's, by its first bytes; read by this descriptor, as another's close would drop its locks."""
+    try:
+        return stat.S_ISREG(os.fstat(number).st_mode) and os.pread(number, len(_SQLITE), 0) == _SQLITE
+    except (OSError, AttributeError):
+        return False  # opened for writing, closed in the meantime, or a platform without pread
+
+
+def _served_by(number: int) -> List[Any]:
+    """What a loop has been given to serve a descriptor by: its server, its transport and protocol."""
+    found: List[Any] = []
+    for loop in list(origin.loops):
+        callback = _compat.loop_callback(loop, number)
+        if callback:
+            transport = facts.bound_to(callback[0])
+            protocol = transport.get_protocol() if hasattr(transport, "get_protocol") else None
+            found += [transport, protocol, *callback[1:]]
+    return found
 
 
 def _loop_of(number: int) -> Any:
