@@ -706,8 +706,8 @@ def loop_callback(loop: Any, number: int) -> Tuple[Any, ...]:
         return ()  # not of this loop, or closed
 
 
-def holders_of(thing: Any, *, steps: int = 3, most: int = 32) -> List[Any]:
-    """The objects that refer to a thing, and those that refer to them, nearest first; instances, not containers.
+def holders_of(thing: Any, *, most: int = 32) -> List[Any]:
+    """The objects that refer to a thing, by themselves or by their dict, nearest first; instances, not containers.
 
     Each step asks every object there is, tens of milliseconds for a million: for few things, and leaks only.
     """
@@ -718,7 +718,7 @@ def holders_of(thing: Any, *, steps: int = 3, most: int = 32) -> List[Any]:
     left_out = (types.FrameType, types.ModuleType, types.FunctionType, type)
     found: List[Any] = []
     seen, edge = {id(thing)}, [thing]
-    for _ in range(2 * steps):  # up to 3.12 an instance refers to what it holds through its dict
+    for _ in range(2):  # up to 3.12 an instance refers to what it holds through its dict
         ours = {id(edge), id(found), id(sys._getframe())}
         new = [r for r in gc.get_referrers(*edge) if id(r) not in seen and id(r) not in ours]
         edge = [r for r in new if not isinstance(r, left_out) and "__name__" not in (r if type(r) is dict else ())][:most]

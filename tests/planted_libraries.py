@@ -302,3 +302,31 @@ async def _(outer, test):
     async with engine.connect():
         pass
     outer.addCleanup(lambda: asyncio.run(engine.dispose()))
+
+
+@plant("apscheduler")
+def _(outer, test):
+    scheduler = need("apscheduler.schedulers.background").BackgroundScheduler()
+    outer.addCleanup(scheduler.shutdown)
+    scheduler.start()
+
+
+@plant("watchdog")
+def _(outer, test):
+    observer, events = need("watchdog.observers").Observer(), need("watchdog.events")
+    observer.schedule(events.FileSystemEventHandler(), _folder(outer))
+    outer.addCleanup(observer.join)
+    outer.addCleanup(observer.stop)
+    observer.start()
+
+
+@plant("paho-mqtt")
+def _(outer, test):
+    mqtt = need("paho.mqtt.client")
+    listening = socket.create_server((HOST, 0))
+    outer.addCleanup(listening.close)
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    client.connect_async(*listening.getsockname())
+    outer.addCleanup(client.loop_stop)
+    outer.addCleanup(client.disconnect)
+    client.loop_start()

@@ -35,6 +35,7 @@ def _test_of(cause_id, plant):
         caught.__enter__()
         self.addCleanup(caught.__exit__, None, None, None)
         warnings.simplefilter("ignore", ResourceWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
         chatter = mock.patch.object(logging.getLogger("asyncio"), "disabled", True)
         chatter.start()
         self.addCleanup(chatter.stop)
