@@ -721,7 +721,8 @@ def holders_of(thing: Any, *, most: int = 32) -> List[Any]:
     for _ in range(2):  # up to 3.12 an instance refers to what it holds through its dict
         ours = {id(edge), id(found), id(sys._getframe())}
         new = [r for r in gc.get_referrers(*edge) if id(r) not in seen and id(r) not in ours]
-        edge = [r for r in new if not isinstance(r, left_out) and "__name__" not in (r if type(r) is dict else ())][:most]
+        new = [r for r in new if not isinstance(r, left_out) and not (type(r) is dict and "__name__" in r)]
+        edge = new[:most]
         if not edge:
             break
         seen.update(map(id, edge))

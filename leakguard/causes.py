@@ -66,6 +66,8 @@ _TASK = "cancel() it and await it, or own it with asyncio.TaskGroup"
 _TIMER = "keep the handle that call_later() returns, and cancel() it in a cleanup"
 _CLOSE = "close() it in a cleanup, or use it in a with block"
 _EXECUTOR = "shut the executor down: use it in a with block, or addCleanup(executor.shutdown)"
+_RUN_IN_EXECUTOR = "asyncio.base_events.BaseEventLoop.run_in_executor"
+_RUN_FOREVER = "asyncio.base_events.BaseEventLoop.run_forever"
 _PROCESS_EXECUTOR = "call the ProcessPoolExecutor's shutdown() in a cleanup, or use it in a with block"
 _POOL = "close() the multiprocessing pool, then join() it, in a cleanup"
 _SERVER = "close() the asyncio server and await its wait_closed(), or use it in an async with block"
@@ -132,7 +134,7 @@ CAUSES: Tuple[Cause, ...] = (
     Cause("queue-listener", "thread", names=("logging.handlers.QueueListener",),
           advice="call the logging QueueListener's stop() in a cleanup"),
     Cause("executor-idle", "thread", _EXECUTOR, flags=(IDLE,)),
-    Cause("asyncio-executor-busy", "thread", names=("concurrent.futures.thread._worker",), creators=("asyncio.base_events.BaseEventLoop.run_in_executor",),
+    Cause("asyncio-executor-busy", "thread", names=("concurrent.futures.thread._worker",), creators=(_RUN_IN_EXECUTOR,),
           advice="make the job given to asyncio.to_thread() or run_in_executor() end: a cancel does not stop it"),
     Cause("executor-busy", "thread", names=("concurrent.futures.thread._worker",),
           advice=f"{_EXECUTOR}, once its job can end"),
@@ -141,8 +143,9 @@ CAUSES: Tuple[Cause, ...] = (
     Cause("socketserver", "thread", anywhere=("socketserver.BaseServer",),
           advice="call the server's shutdown() and server_close(), then join() the thread"),
     Cause("asyncio-run-thread", "thread", frames=("asyncio.runners",),
-          advice="end the coroutine given to asyncio.run(): loop.call_soon_threadsafe(task.cancel), then join() the thread"),
-    Cause("loop-thread", "thread", frames=("asyncio.base_events.BaseEventLoop.run_forever", ".run_forever", ".run_until_complete"),
+          advice="end the coroutine given to asyncio.run(): "
+                 "loop.call_soon_threadsafe(task.cancel), then join() the thread"),
+    Cause("loop-thread", "thread", frames=(_RUN_FOREVER, ".run_forever", ".run_until_complete"),
           advice="loop.call_soon_threadsafe(loop.stop), then join() the thread and close() the loop"),
     Cause("sched", "thread", frames=("sched.scheduler",),
           advice=f"{_THREAD}: cancel() the events of its sched.scheduler"),
@@ -166,11 +169,13 @@ CAUSES: Tuple[Cause, ...] = (
           advice=f"{_THREAD}: nobody calls release() of the Semaphore that it waits for"),
     Cause("condition", "thread", frames=("threading.Condition.wait",),
           advice=f"{_THREAD}: notify_all() the Condition that it waits for"),
-    Cause("lock", "thread", anywhere=(".acquire", ".with", "threading.Condition.__enter__", "_thread.lock.acquire", "_thread.RLock.acquire"),
+    Cause("lock", "thread",
+          anywhere=(".acquire", ".with", "threading.Condition.__enter__", "_thread.lock.acquire", "_thread.RLock.acquire"),
           advice=f"{_THREAD}: the Lock that it waits for was never released, so hold it in a with block"),
     Cause("socket-accept", "thread", frames=("socket.socket.accept", ".accept"),
           advice=f"{_THREAD}: shutdown() the listening socket that it accepts from, then close() that"),
-    Cause("socket-read", "thread", anywhere=(".recv", ".recv_into", ".recvfrom", "socket.socket.recv", "socket.SocketIO", "ssl.SSLSocket"),
+    Cause("socket-read", "thread",
+          anywhere=(".recv", ".recv_into", ".recvfrom", "socket.socket.recv", "socket.SocketIO", "ssl.SSLSocket"),
           advice=f"{_THREAD}: shutdown() the socket that it reads from, then close() that"),
     Cause("selector", "thread", frames=("selectors",),
           advice=f"{_THREAD}: wake its selector with a byte through a socketpair()"),
@@ -182,10 +187,11 @@ CAUSES: Tuple[Cause, ...] = (
     # -- tasks and async generators -------------------------------------------------------------------
     Cause("async-generator", "task", flags=(ASYNC_GENERATOR,),
           advice="aclose() it, or iterate it inside contextlib.aclosing()"),
-    Cause("aiohttp-server", "task", anywhere=("aiohttp.web", "aiohttp.web_protocol", "aiohttp.web_runner", "aiohttp.test_utils"),
+    Cause("aiohttp-server", "task", anywhere=("aiohttp.web_protocol", "aiohttp.web_runner", "aiohttp.test_utils"),
           advice=_AIOHTTP_SERVER),
     Cause("aiohttp-client", "task", _AIOHTTP_CLIENT, anywhere=("aiohttp",)),
-    Cause("websockets-server", "task", anywhere=("websockets.asyncio.server", "websockets.legacy.server", "websockets.server"),
+    Cause("websockets-server", "task",
+          anywhere=("websockets.asyncio.server", "websockets.legacy.server", "websockets.server"),
           advice=_WS_SERVER),
     Cause("websockets-connection", "task", _WS_CLIENT, anywhere=("websockets",)),
     Cause("uvicorn", "task", _UVICORN, anywhere=("uvicorn",)),
@@ -200,7 +206,8 @@ CAUSES: Tuple[Cause, ...] = (
     Cause("psycopg-pool-asyncio", "task", _PSYCOPG, anywhere=("psycopg_pool",)),
     Cause("asyncio-server", "task", _SERVER, frames=("asyncio.base_events.Server",)),
     Cause("stream-handler", "task", creators=("asyncio.streams.StreamReaderProtocol",),
-          advice="close the client's connection, or close_clients() of its asyncio server (3.13), so that the handler returns"),
+          advice="close the client's connection, or close_clients() of its asyncio server (3.13), "
+                 "so that the handler returns"),
     Cause("submitted", "task", flags=(SUBMITTED,),
           advice=f"{_TASK}: cancel() the future that run_coroutine_threadsafe() returned"),
     Cause("task-in-init", "task", flags=(IN_INIT,),
@@ -250,7 +257,8 @@ CAUSES: Tuple[Cause, ...] = (
     Cause("event-loop", "file", flags=(EVENT_LOOP,),
           advice="close() the event loop in a cleanup, or use asyncio.run() or asyncio.Runner"),
     Cause("sqlite", "file", flags=(SQLITE,),
-          advice="close() the sqlite3 connection: its with block does not; dispose() of the engine, if SQLAlchemy made it"),
+          advice="close() the sqlite3 connection: "
+                 "its with block does not; dispose() of the engine, if SQLAlchemy made it"),
     Cause("log-file", "file", names=("logging.FileHandler",),
           advice="close() the logging handler in a cleanup, and remove it from its logger"),
     Cause("popen-pipe", "file", names=("subprocess.Popen",),

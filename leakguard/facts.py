@@ -66,7 +66,9 @@ def frames_in(stack: Sequence[Any], *, calls: bool = False) -> Tuple[str, ...]:
     return tuple(found)
 
 
-def made(birth: Optional[origin.Birth], entries: Sequence[Tuple[str, int, Optional[str]]] = ()) -> Tuple[Tuple[str, ...], List[str]]:
+def made(
+    birth: Optional[origin.Birth], entries: Sequence[Tuple[str, int, Optional[str]]] = ()
+) -> Tuple[Tuple[str, ...], List[str]]:
     """Return the libraries' functions that created a thing, and the flags that its creating line gives.
 
     `entries` are (filename, line, function), innermost first: what Python has kept where no birth was noted.

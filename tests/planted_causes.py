@@ -26,6 +26,9 @@ import time
 
 from tests.doubles import JOIN_SECONDS
 
+READER = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+"""The command of a child that reads until its input is closed."""
+
 PLANTS = []
 """(id of a cause, plant) of everything that is planted."""
 
@@ -58,7 +61,7 @@ def wait_until(condition):
 
 
 def begin(outer, thread, *, undo, within):
-    """Start a thread and wait until it is in the function `within`; the outer test undoes what keeps it, and joins it."""
+    """Start a thread, wait until it is in the function `within`; the outer test undoes what keeps it, and joins it."""
     thread.daemon = True
     outer.addCleanup(thread.join, JOIN_SECONDS)
     outer.addCleanup(undo)
@@ -196,7 +199,7 @@ def _(outer, test):
 
 
 def _sleeper():
-    return subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    return subprocess.Popen(READER, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 @plant("subprocess-wait")
@@ -581,14 +584,14 @@ plant("to-thread")(_to_thread)
 
 @plant("task-subprocess")
 async def _(outer, test):
-    child = await asyncio.create_subprocess_exec(sys.executable, "-c", "import sys; sys.stdin.read()", stdin=subprocess.PIPE)
+    child = await asyncio.create_subprocess_exec(*READER, stdin=subprocess.PIPE)
     await keep(outer, child.wait())
 
 
 @plant("asyncio-subprocess")
 async def _(outer, test):
     outer.addCleanup(kept.clear)
-    kept.add(await asyncio.create_subprocess_exec(sys.executable, "-c", "import sys; sys.stdin.read()", stdin=subprocess.PIPE))
+    kept.add(await asyncio.create_subprocess_exec(*READER, stdin=subprocess.PIPE))
 
 
 @plant("task-stream", "stream-writer")

@@ -128,7 +128,7 @@ class TableTests(unittest.TestCase):
         self.assertEqual([causes.cause_of(known).id for known in (inside, beside)], ["kafka", "thread"])
 
     def test_every_row_can_be_reached(self):
-        """No row is hidden by an earlier one: what has all that a row asks for, and nothing else, fits that row first."""
+        """No row is hidden by an earlier one: what has just what a row asks for fits that row first."""
         for cause in causes.CAUSES:
             with self.subTest(cause.id):
                 known = Facts(

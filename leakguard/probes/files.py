@@ -114,7 +114,7 @@ class FileProbe(Probe):
         )
 
     def _facts(self, thing: Any) -> facts.Facts:
-        """What is known of a descriptor; who holds its holder is asked for a few of a test's, as all objects are asked."""
+        """What is known of a descriptor; who holds its holder is asked for a few, as all objects there are are asked."""
         number, holder = thing.number, thing.holder()
         loop = _loop_of(number)
         flags = [facts.EVENT_LOOP] * (loop is not None) + [facts.SQLITE] * _is_sqlite(number)
@@ -190,7 +190,7 @@ def _describe(number: int) -> _Described:
 
 
 def _is_sqlite(number: int) -> bool:
-    """Whether a file is SQLite's, by its first bytes; read by this descriptor, as another's close would drop its locks."""
+    """Whether a file is SQLite's, by its first bytes; read by this descriptor: another's close would drop its locks."""
     try:
         return stat.S_ISREG(os.fstat(number).st_mode) and os.pread(number, len(_SQLITE), 0) == _SQLITE
     except (OSError, AttributeError):
