@@ -114,7 +114,7 @@ class FileProbe(Probe):
         )
 
     def _facts(self, thing: Any) -> facts.Facts:
-        """What is known of a descriptor; who holds its holder is asked for a few, as all objects there are are asked."""
+        """What is known of a descriptor; who holds its holder is looked for in a few cases only."""
         number, holder = thing.number, thing.holder()
         loop = _loop_of(number)
         flags = [facts.EVENT_LOOP] * (loop is not None) + [facts.SQLITE] * _is_sqlite(number)
