@@ -1043,6 +1043,39 @@ def loop_descriptors(loop: Any) -> List[int]:
     return [number for number in found if number >= 0]
 
 
+def loop_callback(loop: Any, number: int) -> Tuple[Any, ...]:
+    """What a loop calls when a descriptor can be read: the function, and its arguments (3.9 to 3.15, not uvloop)."""
+    try:
+        reader = loop._selector.get_key(number).data[0]
+        return (reader._callback, *reader._args)
+    except (AttributeError, KeyError, TypeError, RuntimeError):
+        return ()  # not of this loop, or closed
+
+
+def holders_of(thing: Any, *, most: int = 32) -> List[Any]:
+    """The objects that refer to a thing, by themselves or by their dict, nearest first; instances, not containers.
+
+    Each step asks every object there is, tens of milliseconds for a million: for few things, and leaks only.
+    """
+    import gc
+    import types
+
+    passed = (dict, list, tuple, set, frozenset, types.MethodType, types.CellType)
+    left_out = (types.FrameType, types.ModuleType, types.FunctionType, type)
+    found: List[Any] = []
+    seen, edge = {id(thing)}, [thing]
+    for _ in range(2):  # up to 3.12 an instance refers to what it holds through its dict
+        ours = {id(edge), id(found), id(sys._getframe())}
+        new = [r for r in gc.get_referrers(*edge) if id(r) not in seen and id(r) not in ours]
+        new = [r for r in new if not isinstance(r, left_out) and not (type(r) is dict and "__name__" in r)]
+        edge = new[:most]
+        if not edge:
+            break
+        seen.update(map(id, edge))
+        found += [r for r in edge if not isinstance(r, passed)]
+    return found[:most]
+
+
 def object_with_descriptor(number: int) -> Any:
     """The Python object that has a descriptor open; the outermost of those that wrap each other."""
     import gc
@@ -1128,6 +1161,29 @@ def _line_in_table(code: Any, instruction: int) -> int:  # pragma: no cover - Py
             break
         line = number
     return int(line)
+
+
+_BLOCKING = frozenset(
+    ("accept", "acquire", "get", "recv", "recv_into", "recvfrom", "run_forever", "run_until_complete", "sleep")
+)
+_CALL_SPAN = 24
+
+
+def blocking_call(code: Any, instruction: int) -> str:
+    """The function of C that an instruction calls, if it is one that blocks; ``with`` for entering a with block.
+
+    It is the name of that kind that was loaded last before the call: the function, unless an argument has such a name.
+    A with block is entered by SETUP_WITH up to 3.10, BEFORE_WITH up to 3.13, LOAD_SPECIAL and CALL from 3.14.
+    """
+    import dis
+
+    before: List[Any] = [i for i in dis.get_instructions(code) if i.offset <= instruction and i.opname != "CACHE"]
+    if not before:
+        return ""
+    if before[-1].opname in ("SETUP_WITH", "BEFORE_WITH") or "LOAD_SPECIAL" in [i.opname for i in before[-2:-1]]:
+        return "with"
+    names = [i.argval for i in before[-_CALL_SPAN:] if i.opname.startswith("LOAD_")]
+    return next((name for name in reversed(names) if isinstance(name, str) and name in _BLOCKING), "")
 
 
 class _Span(NamedTuple):

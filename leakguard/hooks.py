@@ -239,7 +239,7 @@ def _wrap_submit(hook: _Hook, original: Any) -> Any:
     @functools.wraps(original)
     def run_coroutine_threadsafe(coro: Any, loop: Any) -> Any:  # the parameters' names are asyncio's
         if hook.active:
-            note_coroutine(coro, sys._getframe(1))
+            note_coroutine(coro, sys._getframe(1), "run_coroutine_threadsafe")
         future = original(coro, loop)
         if hook.active:
             origin.submitted[weakref.ref(loop)] = weakref.ref(future)

@@ -28,7 +28,7 @@ wide_guards: Set[Any] = set()
 
 
 class Birth:
-    """Where and in whose course a thing was created; `extra` is a raw thread's code or a child's Popen."""
+    """Where and in whose course a thing was created; `extra` is a raw thread's code, a child's Popen, or how a task was made."""
 
     __slots__ = ("owner", "stack", "extra", "time")
 
@@ -163,12 +163,12 @@ def raw_stack(frame: Any) -> List[Any]:
     return stack + birth.stack[-1:] if birth is not None else stack
 
 
-def note_coroutine(coroutine: Any, frame: Any) -> None:
+def note_coroutine(coroutine: Any, frame: Any, extra: Any = None) -> None:
     """Note where a coroutine was given to a loop, unless that is known already."""
     try:
         key = weakref.ref(coroutine, _forget_coroutine)
         if key not in task_births:
-            birth = task_births[key] = Birth(OWNER.get() or current_owner(), raw_stack(frame))
+            birth = task_births[key] = Birth(OWNER.get() or current_owner(), raw_stack(frame), extra)
             if birth_listeners:
                 tell("task", birth)
     except TypeError:

@@ -230,7 +230,7 @@ class MessageTests(LeaksTestCase):
                 "  thread 'hub-reader-3' (daemon, alive)",
                 f"    created at  here.py:N in {Case.__qualname__}.test",
                 "    now at      threading.py:N in Event.wait, waiting in threading.Event.wait",
-                "    fix         stop the thread's loop and join() it in a cleanup",
+                "    fix         stop the thread's loop and join() it in a cleanup: set() the Event that it waits for",
                 "",
                 "To allow one: leak_ignore = {\"thread:hub-reader-*\": \"why\"}",
             ],

@@ -9,7 +9,7 @@ import sys
 import unittest
 from pathlib import Path
 
-from leakguard import cli, ignore, merge, model, policy, recording
+from leakguard import causes, cli, ignore, merge, model, policy, recording
 from leakguard.record import RunRecord, TestRecord
 from leakguard.report import json as json_report
 
@@ -172,6 +172,11 @@ class TableTests(unittest.TestCase):
         """The built-in ignore rules are those of the code, in its order, with the same reasons."""
         rows = [(code(row[0]), row[1]) for row in table_rows("docs/reference/built-in-ignores.rst", "rule")]
         self.assertEqual([(str(rule), rule.reason) for rule in ignore.BUILT_IN], rows)
+
+    def test_the_reference_lists_every_cause_with_its_advice(self):
+        """The causes are those of the code, in its order, with the same kinds and advice."""
+        rows = [(code(row[0]), row[1], row[2]) for row in table_rows("docs/reference/causes.rst", "cause")]
+        self.assertEqual([(cause.id, cause.kind, cause.advice) for cause in causes.CAUSES], rows)
 
     def test_the_reference_lists_every_field_of_the_json_report(self):
         """The tables of the report have its fields, and those of a leak."""

@@ -27,7 +27,11 @@ MAY_IMPORT = {
     "holders": ("calls", "_compat"),
     "waiting": ("calls", "holders", "model", "origin", "_compat"),
     "awaiting": ("waiting", "model", "origin", "_compat"),
-    "probes": ("awaiting", "waiting", "model", "origin", "fingerprint", "_compat", "probes.protocol"),
+    "facts": ("origin", "_compat"),
+    "causes": ("facts",),
+    "probes": (
+        "awaiting", "waiting", "model", "origin", "causes", "facts", "fingerprint", "_compat", "probes.protocol"
+    ),  # fmt: skip
     "report": ("model", "record", "report"),
     "probes.environ": ("model", "origin", "_compat", "probes.protocol", "changes"),
     "probes.tempfiles": ("model", "origin", "_compat", "probes.protocol", "temporary"),

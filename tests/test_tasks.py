@@ -98,7 +98,8 @@ class OwnLoopTests(unittest.TestCase):
                         "  task 'ping-7' (pending)\n"
                         f"    created at  {place(leaks, 'creates')}\n"
                         f"    now at      {place(blocked_body, 'waits')}, waiting in asyncio.Event.wait\n"
-                        "    fix         cancel() it and await it, or own it with asyncio.TaskGroup\n"
+                        "    fix         cancel() it and await it, or own it with asyncio.TaskGroup: "
+                        "nobody keeps it, so keep what create_task() returns\n"
                         "\n"
                         "To allow one: leak_ignore = {\"task:ping-*\": \"why\"}"
                     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional, Sequence, Tuple
 
-from leakguard import _compat, origin
+from leakguard import _compat, causes, facts, origin
 from leakguard.model import Leak
 from leakguard.probes.protocol import Probe
 
@@ -52,7 +52,7 @@ class ExceptionProbe(Probe):
             origin=created,
             now_at=now_at,
             place=place if place != created else None,
-            hint=thing.hint,
+            hint=causes.advice(facts.Facts(self.kind, frozenset([thing.name, thing.cls])), thing.hint),
             aliases=(thing.cls,),
         )
 

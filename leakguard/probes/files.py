@@ -8,7 +8,7 @@ import stat
 import weakref
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from leakguard import _compat, origin
+from leakguard import _compat, causes, facts, origin
 from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, class_name
 
@@ -40,7 +40,6 @@ def _nobody() -> None:
 class _Described(NamedTuple):
     name: str
     state: str
-    hint: str
 
 
 class FileProbe(Probe):
@@ -55,9 +54,11 @@ class FileProbe(Probe):
     def __init__(self) -> None:
         self._reported: Dict[int, _Inode] = {}
         self._suspects: Dict[Tuple[int, _Inode], Descriptor] = {}
+        self._searches = 0
 
     def snapshot(self) -> Any:
         self._suspects = {}
+        self._searches = 0
         return self._look()
 
     def suspects(self, baseline: Any) -> Sequence[Any]:
@@ -105,12 +106,25 @@ class FileProbe(Probe):
         return Leak(
             kind=self.kind,
             name=name,
-            state=described.state + _held_by(aliases if described.hint == _CLOSE else ()),
+            state=described.state + _held_by(aliases if _loop_of(thing.number) is None else ()),
             owner="",
             origin=created,
-            hint=described.hint,
+            hint=causes.advice(self._facts(thing)),
             aliases=aliases,
         )
+
+    def _facts(self, thing: Any) -> facts.Facts:
+        """What is known of a descriptor; who holds its holder is looked for in a few cases only."""
+        number, holder = thing.number, thing.holder()
+        loop = _loop_of(number)
+        flags = [facts.EVENT_LOOP] * (loop is not None) + [facts.SQLITE] * _is_sqlite(number)
+        known = [holder, *_served_by(number)]
+        if loop is None and holder is not None and self._searches < SEARCHES:
+            self._searches += 1
+            known += _compat.holders_of(holder)
+        names = facts.types_of(*known)
+        creators, _ = facts.made(None, [(path, line, None) for path, line in _compat.allocated_at(holder)])
+        return facts.Facts(self.kind, frozenset(names), (), creators, frozenset(flags))
 
     def mark(self, things: Sequence[Any]) -> None:
         for thing in things:
@@ -128,8 +142,10 @@ class FileProbe(Probe):
         return _describe(number).name
 
 
-_CLOSE = "close() it in a cleanup, or use it in a with block"
-_CLOSE_LOOP = "close() the event loop in a cleanup, or use asyncio.run() or asyncio.Runner"
+SEARCHES = 8
+"""Descriptors of one test at most for which every object is asked who holds them."""
+
+_SQLITE = b"SQLite format 3"
 _MODES = {os.O_RDONLY: "r", os.O_WRONLY: "w", os.O_RDWR: "r+"}
 
 
@@ -157,21 +173,21 @@ def _describe(number: int) -> _Described:
     try:
         mode = os.fstat(number).st_mode
     except OSError:
-        return _Described("?", "closed in the meantime", "")
+        return _Described("?", "closed in the meantime")
     target = _compat.descriptor_target(number)
     if _loop_of(number) is not None:
-        return _Described("epoll and self-pipe", "event loop not closed", _CLOSE_LOOP)
+        return _Described("epoll and self-pipe", "event loop not closed")
     if stat.S_ISSOCK(mode):
         name, state = _describe_socket(number)
-        return _Described(name, state, _CLOSE)
+        return _Described(name, state)
     if target.startswith("anon_inode:"):  # inotify, [eventfd], [timerfd] ...
         what = target[len("anon_inode:") :].strip("[]")
-        return _Described("epoll" if what == "eventpoll" else printable(what), "open", _CLOSE)
+        return _Described("epoll" if what == "eventpoll" else printable(what), "open")
     access = _MODES.get(_compat.descriptor_flags(number) & 3, "open")
     if stat.S_ISFIFO(mode):
-        return _Described("pipe", "read end" if access == "r" else "write end", _CLOSE)
+        return _Described("pipe", "read end" if access == "r" else "write end")
     name, is_deleted = _name_of(target)
-    return _Described(name, f"open, mode {access}" + ", deleted" * is_deleted, _CLOSE)
+    return _Described(name, f"open, mode {access}" + ", deleted" * is_deleted)
 
 
 def _held_by(aliases: Sequence[str]) -> str:
@@ -194,6 +210,26 @@ def _name_of(target: str) -> Tuple[str, bool]:
     if is_deleted:
         path = re.sub(r"(?<=/)#[0-9]+$", "#*", path)
     return printable(path or "?"), is_deleted
+
+
+def _is_sqlite(number: int) -> bool:
+    """Whether a file is SQLite's, by its first bytes; read by this descriptor: another's close would drop its locks."""
+    try:
+        return stat.S_ISREG(os.fstat(number).st_mode) and os.pread(number, len(_SQLITE), 0) == _SQLITE
+    except (OSError, AttributeError):
+        return False  # opened for writing, closed in the meantime, or a platform without pread
+
+
+def _served_by(number: int) -> List[Any]:
+    """What a loop has been given to serve a descriptor by: its server, its transport and protocol."""
+    found: List[Any] = []
+    for loop in list(origin.loops):
+        callback = _compat.loop_callback(loop, number)
+        if callback:
+            transport = facts.bound_to(callback[0])
+            protocol = transport.get_protocol() if hasattr(transport, "get_protocol") else None
+            found += [transport, protocol, *callback[1:]]
+    return found
 
 
 def _loop_of(number: int) -> Any:

@@ -6,7 +6,7 @@ import os
 import signal
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from leakguard import _compat, origin
+from leakguard import _compat, causes, facts, origin
 from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, class_name, fingerprint
 
@@ -112,7 +112,7 @@ class ProcessProbe(Probe):
             state="running",
             owner="",
             origin=created,
-            hint=_hint(aliases),
+            hint=causes.advice(_facts(thing, full, aliases)),
             fingerprint=fingerprint(self.kind, full, created, None, aliases),  # a command may be longer than a name
             aliases=aliases,
             origin_stack=origin.birth_texts(origin.process_births.get(thing.pid)),
@@ -173,12 +173,14 @@ def _reap(pid: int) -> None:
         pass  # somebody else has waited for it, or closed the object, in the meantime
 
 
-def _hint(aliases: Sequence[str]) -> str:
-    if aliases[0] == "os.fork":
-        return "let the child end with os._exit() and os.waitpid() for it"
-    if aliases[0] == "subprocess.Popen":
-        return "terminate() it and wait() for it in a cleanup, or use it in a with block"
-    return "terminate() and join() it in a cleanup"
+def _facts(thing: Any, name: str, aliases: Sequence[str]) -> facts.Facts:
+    creators, flags = facts.made(origin.process_births.get(thing.pid))
+    process = next((process for pid, process in _compat.known_child_objects() if pid == thing.pid), None)
+    if getattr(process, "daemon", False):
+        flags.append(facts.DAEMON)
+    if name.partition(" -c ")[0] in ("/bin/sh", "sh", "bash", "/bin/bash") and " -c " in name:
+        flags.append(facts.SHELL)
+    return facts.Facts("process", frozenset([*facts.types_of(process), *aliases]), (), creators, frozenset(flags))
 
 
 def _has_children() -> bool:

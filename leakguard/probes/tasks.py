@@ -11,7 +11,7 @@ import types
 import weakref
 from typing import Any, FrozenSet, Generator, List, Optional, Sequence, Set, Tuple
 
-from leakguard import _compat, awaiting, origin
+from leakguard import _compat, awaiting, causes, facts, origin
 from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, class_name
 
@@ -86,7 +86,8 @@ class TaskProbe(Probe):
     def describe(self, thing: Any) -> Leak:
         name, aliases = self.names(thing)
         is_task = not _is_async_generator(thing)
-        now_at, place, waiting_in = awaiting.of_task(thing if is_task else None, _await_frames(thing))
+        frames = _await_frames(thing)
+        now_at, place, waiting_in = awaiting.of_task(thing if is_task else None, frames)
         created = self.origin(thing)
         return Leak(
             kind=self.kind,
@@ -97,7 +98,7 @@ class TaskProbe(Probe):
             now_at=now_at,
             place=place,
             waiting_in=waiting_in,
-            hint=_hint(thing),
+            hint=causes.advice(_facts(thing, frames)),
             aliases=aliases,
             awaited_by=awaiting.awaited_by(thing) if is_task else (),
             origin_stack=_origin_stack(thing) if is_task else (),
@@ -288,7 +289,13 @@ def _module_of(frame: Any) -> str:
     return str(frame.f_globals.get("__name__", "?")) if frame is not None else "?"
 
 
-def _hint(thing: Any) -> str:
+def _facts(thing: Any, frames: Sequence[Any]) -> facts.Facts:
     if _is_async_generator(thing):
-        return "aclose() it, or iterate it inside contextlib.aclosing()"
-    return "cancel() it and await it, or own it with asyncio.TaskGroup"
+        return facts.Facts("task", flags=frozenset([facts.ASYNC_GENERATOR]))
+    birth = origin.birth_of_task(thing)
+    entries = _compat.debug_stack(thing) or getattr(thing.get_coro(), "cr_origin", None) or ()
+    creators, flags = facts.made(birth, entries)
+    if birth is not None and birth.extra is not None:
+        flags.append(facts.SUBMITTED)
+    names = frozenset(facts.types_of(thing, thing.get_coro()))
+    return facts.Facts("task", names, facts.functions_of(frames), creators, frozenset(flags))

@@ -7,9 +7,9 @@ import sys
 import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from leakguard import _compat, origin, waiting
+from leakguard import _compat, causes, facts, origin, waiting
 from leakguard.model import Leak, printable
-from leakguard.probes.protocol import Probe, class_name, target_name
+from leakguard.probes.protocol import Probe, class_name, target_name, unwrapped
 
 _live = _compat.live_threads
 _count = _compat.raw_thread_count
@@ -114,7 +114,8 @@ class ThreadProbe(Probe):
         ident = thing.ident
         # a thread may die between any two lines of this: it has no frame then, and the last look drops it
         top = sys._current_frames().get(ident) if ident is not None else None
-        now_at, place, waiting_in = waiting.of_thread(origin.frames_of(top), ident)
+        frames = origin.frames_of(top)
+        now_at, place, waiting_in = waiting.of_thread(frames, ident)
         idle = top is not None and _compat.worker_executor(top) is not None
         created = self.origin(thing)
         return Leak(
@@ -126,7 +127,7 @@ class ThreadProbe(Probe):
             now_at=now_at,
             place=place,
             waiting_in=waiting_in,
-            hint=_hint(thing, aliases, idle),
+            hint=causes.advice(_facts(thing, frames, idle)),
             aliases=aliases,
             blocks_exit=isinstance(thing, threading.Thread) and not thing.daemon,
             origin_stack=origin.birth_texts(_birth(thing)),
@@ -162,16 +163,17 @@ def _state(thing: Any, idle: bool) -> str:
     return f"daemon, {state}" if thing.daemon else state
 
 
-def _hint(thing: Any, aliases: Sequence[str], idle: bool) -> str:
+def _facts(thing: Any, frames: Sequence[Any], idle: bool) -> facts.Facts:
+    creators, flags = facts.made(_birth(thing))
+    names: List[str] = []
     if isinstance(thing, (RawThread, _compat.DummyThread)):
-        return "let it end, and wait for that, before the test does"
-    if aliases[0] == "threading.Timer":
-        return "cancel() the timer and join() it in a cleanup"
-    if idle or aliases[-1] == "concurrent.futures.thread._worker":
-        return "shut the executor down: use it in a with block, or addCleanup(executor.shutdown)"
-    if aliases[-1].startswith("socketserver."):
-        return "call the server's shutdown() and server_close(), then join() the thread"
-    return "stop the thread's loop and join() it in a cleanup"
+        flags.append(facts.RAW)
+    else:
+        target = unwrapped(_compat.thread_target(thing))
+        names = [*facts.types_of(thing, facts.bound_to(target)), target_name(target)]
+    flags += [facts.IDLE] * idle
+    functions = facts.functions_of(frames, calls=True)
+    return facts.Facts("thread", frozenset(names), functions, creators, frozenset(flags))
 
 
 def _birth(thing: Any) -> Optional[origin.Birth]:

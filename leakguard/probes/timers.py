@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
-from leakguard import _compat, origin
+from leakguard import _compat, causes, facts, origin
 from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, class_name, target_name, unwrapped
 
@@ -68,7 +68,7 @@ class TimerProbe(Probe):
             state="signal handler" if is_signal else "pending",
             owner="",
             origin=created,
-            hint=_SIGNAL_HINT if is_signal else _TIMER_HINT,
+            hint=causes.advice(_facts(thing, is_signal)),
             aliases=aliases,
         )
 
@@ -99,9 +99,6 @@ class TimerProbe(Probe):
 
 _loops = origin.loops.data  # type: ignore[attr-defined]
 
-_TIMER_HINT = "keep the handle that call_later() returns, and cancel() it in a cleanup"
-_SIGNAL_HINT = "loop.remove_signal_handler() in a cleanup"
-
 
 def _handles() -> Dict[int, Any]:
     """Return id -> handle of every pending timer and signal handler of the loops that are known."""
@@ -119,6 +116,15 @@ def _is_asyncios(handle: Any) -> bool:
     """Whether asyncio scheduled it for itself: a sleep, a timeout, a transport's."""
     callback = _compat.handle_callback(handle)
     return str(getattr(callback, "__module__", None) or type(callback).__module__).startswith("asyncio.")
+
+
+def _facts(handle: Any, is_signal: bool) -> facts.Facts:
+    callback = _compat.handle_callback(handle)
+    target = unwrapped(callback)
+    creators, flags = facts.made(origin.birth_of_timer(handle), _compat.debug_stack(handle))
+    flags += [facts.SIGNAL_HANDLER] * is_signal
+    names = [*facts.types_of(facts.bound_to(target)), target_name(callback)]
+    return facts.Facts("timer", frozenset(names), (), creators, frozenset(flags))
 
 
 def _signal_of(handle: Any) -> Optional[int]:
