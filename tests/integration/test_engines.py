@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -33,7 +34,8 @@ class EngineTestCase(unittest.TestCase):
 
     def run_engine(self, *arguments, **environ):
         """Run an engine on a suite; return its process."""
-        variables = {"LEAKGUARD_REPORT": str(self.folder / "reports") + os.sep, "PYTHONPATH": str(SUITES), **environ}
+        path = os.pathsep.join([str(SUITES), *(folder or os.getcwd() for folder in sys.path)])
+        variables = {"LEAKGUARD_REPORT": str(self.folder / "reports") + os.sep, "PYTHONPATH": path, **environ}
         return run_python(*arguments, cwd=str(self.folder), **variables)
 
     def assert_found(self, process, expected):
