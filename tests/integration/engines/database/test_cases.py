@@ -50,3 +50,7 @@ class ChannelTests(Body, TransactionTestCase):
         await communicator.send_to(text_data="hello")
         self.assertEqual(await communicator.receive_from(), "hello")
         await communicator.disconnect()
+
+    async def test_socket_left(self):
+        communicator = type(self).communicator = WebsocketCommunicator(Echo.as_asgi(), "/")
+        self.assertTrue((await communicator.connect())[0])
