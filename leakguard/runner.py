@@ -20,12 +20,15 @@ from leakguard.timing import Course, Creation, Observation, Timing
 __unittest = True
 
 
-class GuardedResult(unittest.TextTestResult):
-    """A TextTestResult that guards each test from ``startTest`` to ``stopTest``."""
+class ResultMixin:
+    """Put it before a result class of any engine: each test is guarded from ``startTest`` to ``stopTest``.
+
+    For results of tests that run where the result is: not for one that is told of them by other processes.
+    """
 
     def startTest(self, test: Any) -> None:
         """Begin to guard a test, unless its mixin has already."""
-        super().startTest(test)
+        super().startTest(test)  # type: ignore[misc]
         if isinstance(test, unittest.TestCase):
             case.attach(test, self)
 
@@ -33,7 +36,11 @@ class GuardedResult(unittest.TextTestResult):
         """End the guard of a test."""
         if isinstance(test, unittest.TestCase):
             case.detach(test, self)
-        super().stopTest(test)
+        super().stopTest(test)  # type: ignore[misc]
+
+
+class GuardedResult(ResultMixin, unittest.TextTestResult):
+    """A TextTestResult that guards each test."""
 
 
 class Passed:

@@ -5,7 +5,7 @@ import os
 import sys
 import unittest
 
-NO_WHEEL = {}
+NO_WHEEL = {("daphne", (3, 15)): "what it depends on cannot be built there yet"}
 """(package, (3, 16)) -> why no wheel can be had for that Python, so that even there the tests may skip."""
 
 

@@ -1,0 +1,3 @@
+"""No page at all: every request is a 404."""
+
+urlpatterns = []
