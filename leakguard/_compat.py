@@ -1067,24 +1067,24 @@ def holders_of(thing: Any, *, most: int = 32) -> List[Any]:
     for _ in range(2):  # up to 3.12 an instance refers to what it holds through its dict
         ours = {id(edge), id(found), id(sys._getframe())}
         new = [r for r in gc.get_referrers(*edge) if id(r) not in seen and id(r) not in ours]
-        new = [r for r in new if not isinstance(r, left_out) and not (type(r) is dict and "__name__" in r)]
+        new = [r for r in new if not issubclass(type(r), left_out) and not (type(r) is dict and "__name__" in r)]
         edge = new[:most]
         if not edge:
             break
         seen.update(map(id, edge))
-        found += [r for r in edge if not isinstance(r, passed)]
+        found += [r for r in edge if not issubclass(type(r), passed)]
     return found[:most]
 
 
 def object_with_descriptor(number: int) -> Any:
     """The Python object that has a descriptor open; the outermost of those that wrap each other."""
+    import _io
     import gc
-    import io
     import socket
 
     best: Any = None
     for thing in gc.get_objects():
-        if isinstance(thing, (io.IOBase, socket.socket)):
+        if issubclass(type(thing), (_io._IOBase, socket.socket)):  # isinstance() would ask proxies, which may raise
             try:
                 is_it = not getattr(thing, "closed", False) and thing.fileno() == number
             except Exception:  # a user's fileno() may raise anything

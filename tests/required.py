@@ -1,6 +1,7 @@
 """Packages that some tests need: without one they skip, but where everything must be there, they fail."""
 
 import importlib
+import importlib.util
 import os
 import sys
 import unittest
@@ -18,3 +19,9 @@ def need(name):
         if os.environ.get("CI") == "true" and reason is None:
             raise AssertionError(f"{name} must be installed where CI=true: pip install '.[test]' ({error})") from None
         raise unittest.SkipTest(f"{name} is not installed{': ' + reason if reason else ''}") from None
+
+
+def need_elsewhere(name):
+    """The same for a package that another process imports: this one stays as it is, whatever the package does to it."""
+    if importlib.util.find_spec(name) is None:
+        need(name)

@@ -56,6 +56,18 @@ class FileTests(unittest.TestCase):
         )
         self.assertEqual(outcome.leaks[0].aliases, ("_io.TextIOWrapper",))
 
+    def test_beside_objects_that_cannot_be_asked(self):
+        """A proxy that raises when its class is asked for, as Django's settings do, keeps no file from being found."""
+
+        class Proxy:
+            @property
+            def __class__(self):
+                raise RuntimeError("not configured")
+
+        proxy = [Proxy()]
+        self.addCleanup(proxy.clear)
+        self.assertEqual(len(run_inner(lambda test: self.open("r+"), leak_kinds="file").leaks), 1)
+
     def test_not_traced(self):
         """Without tracemalloc the line is not known."""
         (leak,) = run_inner(lambda test: self.open("r+"), leak_kinds="file").leaks

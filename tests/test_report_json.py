@@ -70,7 +70,7 @@ class ShapeTests(unittest.TestCase):
         """Each test and each leak has a line of its own, so that two reports can be compared."""
         lines = "".join(json_report.lines(RECORD)).splitlines()
         self.assertEqual(sum(line.startswith('    {"id": ') for line in lines), 3)
-        self.assertEqual(sum(line.startswith('    {"kind": ') for line in lines), 3)
+        self.assertEqual(sum(line.startswith('    {"kind": ') for line in lines), 4)
 
     def test_a_leak_has_what_a_reader_may_rely_on(self):
         """Each leak is an object with at least these keys."""

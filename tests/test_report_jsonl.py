@@ -31,6 +31,7 @@ class LineTests(unittest.TestCase):
                 "waited": 0.5,
                 "note": "",
                 "ignored": [["thread:a*", "ab"], ["thread:a*", "ac"]],
+                "ended_late": [],
             },
         )
         self.assertEqual(

@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from tests.required import need
+from tests.required import need_elsewhere
 from tests.suites import run_python
 
 SUITES = Path(__file__).parent / "engines"
@@ -18,7 +18,8 @@ CHILDREN = {("process", "input()", "plain.test_children.ProcessTests.test_leak")
 TASKS = {("task", "Task", "plain.test_tasks.TaskTests.test_leak")}
 ALL = THREADS | FIXTURES | CHILDREN | TASKS
 CASES = ("ChannelTests", "DatabaseTests", "ServerTests", "TransactionTests")
-DATABASE = {("thread", "left", f"database.test_cases.{name}.test_leak") for name in CASES}
+SOCKET = "database.test_cases.ChannelTests.test_socket_left"
+DATABASE = [("thread", "left", f"database.test_cases.{name}.test_leak") for name in CASES] + [("task", "Task", SOCKET)] * 2
 
 
 class EngineTestCase(unittest.TestCase):
@@ -40,7 +41,7 @@ class EngineTestCase(unittest.TestCase):
 
     def assert_found(self, process, expected):
         """Assert that a run has failed, and that the report of all its processes has each leak once, and nothing else."""
-        self.assertEqual(process.returncode, 1, process.stdout + process.stderr)
+        self.assertNotEqual(process.returncode, 0, process.stdout + process.stderr)
         merged = self.folder / "merged.json"
         merge = run_python(
             "-m", "leakguard", "--leak-merge", str(self.folder / "reports"), "--leak-report", str(merged)
@@ -64,19 +65,19 @@ class PlainTests(EngineTestCase):
 
     def test_pytest(self):
         """pytest."""
-        need("pytest")
+        need_elsewhere("pytest")
         process = self.run_engine("-m", "pytest", "-q", "-p", "no:cacheprovider", str(SUITES / "plain"))
         self.assert_found(process, ALL)
 
     def test_xdist(self):
         """pytest in two processes."""
-        need("xdist")
+        need_elsewhere("xdist")
         process = self.run_engine("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", str(SUITES / "plain"))
         self.assert_found(process, ALL)
 
     def test_unittest_parallel(self):
         """unittest-parallel, which cannot send async tests to its processes (from 3.11 they hold a context)."""
-        need("unittest_parallel")
+        need_elsewhere("unittest_parallel")
         process = self.run_engine(
             "-m", "unittest_parallel", "-j", "2", "-s", str(SUITES / "plain"), "-t", str(SUITES), "-p", "test_[ct][h]*.py"
         )
@@ -84,7 +85,7 @@ class PlainTests(EngineTestCase):
 
     def test_stestr(self):
         """stestr in two processes."""
-        need("stestr")
+        need_elsewhere("stestr")
         stestr = ("-m", "stestr.cli", "--test-path", str(SUITES / "plain"), "--top-dir", str(SUITES))
         self.run_engine(*stestr, "init")
         process = self.run_engine(*stestr, "run", "--concurrency", "2")
@@ -92,7 +93,7 @@ class PlainTests(EngineTestCase):
 
     def test_zope_testrunner(self):
         """zope.testrunner, which runs no class fixtures."""
-        need("zope.testrunner")
+        need_elsewhere("zope")
         process = self.run_engine(
             "-m", "zope.testrunner", f"--test-path={SUITES}", "-s", "plain", "--tests-pattern", "^test_"
         )
@@ -100,7 +101,7 @@ class PlainTests(EngineTestCase):
 
     def test_xmlrunner(self):
         """unittest-xml-reporting, whose XML has the leaks as failures of their tests."""
-        need("xmlrunner")
+        need_elsewhere("xmlrunner")
         out = self.folder / "out"
         process = self.run_engine(
             "-m", "xmlrunner", "discover", "-s", str(SUITES / "plain"), "-t", str(SUITES), "-o", str(out)
@@ -112,7 +113,7 @@ class PlainTests(EngineTestCase):
 
     def test_coverage(self):
         """coverage run, around leakguard's runner."""
-        need("coverage")
+        need_elsewhere("coverage")
         process = self.run_engine(
             "-m", "coverage", "run", "-m", "leakguard", "discover", "-s", str(SUITES / "plain"), "-t", str(SUITES)
         )
@@ -123,10 +124,10 @@ class DjangoTests(EngineTestCase):
     """Django's ``manage.py test``."""
 
     def setUp(self):
-        need("django")
-        need("daphne")
-        need("channels.testing")
-        need("tblib")
+        need_elsewhere("django")
+        need_elsewhere("daphne")
+        need_elsewhere("channels")
+        need_elsewhere("tblib")
         super().setUp()
 
     def run_django(self, *arguments, guarded_by):
