@@ -297,7 +297,8 @@ async def closed_transport(bed):
 
 
 @plant(
-    "file", "socket", r"INET DGRAM, from 127\.0\.0\.1:\d+, held by socket.socket", CLOSE,
+    "file", "socket", r"INET DGRAM, from 127\.0\.0\.1:\d+, held by socket.socket",
+    "close() the asyncio transport in a cleanup",
     twin=closed_transport, where=HAS_LIST, has_line=False
 )  # fmt: skip
 async def datagram_transport(bed):

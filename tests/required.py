@@ -1,5 +1,6 @@
 """Packages that some tests need: without one they skip, but where everything must be there, they fail."""
 
+import gc
 import importlib
 import importlib.util
 import os
@@ -12,8 +13,13 @@ NO_WHEEL = {("daphne", (3, 15)): "what it depends on cannot be built there yet"}
 
 def need(name):
     """Return the module called `name`; without it the test skips, and fails where the environment has ``CI=true``."""
+    is_new = name not in sys.modules
     try:
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
+        if is_new:  # as tests/__init__.py does with what is imported at the start
+            gc.collect()
+            gc.freeze()
+        return module
     except ImportError as error:
         reason = NO_WHEEL.get((name.partition(".")[0], sys.version_info[:2]))
         if os.environ.get("CI") == "true" and reason is None:

@@ -1,5 +1,6 @@
 """`leakguard.verdict`, on graphs that nobody thought of: no false proof; and a proof that overlooks something shows."""
 
+import gc
 import threading
 import types
 import unittest
@@ -16,6 +17,10 @@ def _ignore(*_):
 
 
 class RandomGraphTests(unittest.TestCase):
+    def tearDown(self):
+        gc.collect()
+        gc.freeze()  # again, as tests/__init__.py does: the graphs have undone it
+
     def test_nothing_is_said_to_be_stuck_that_is_not(self):
         """In no graph is a thread or task said to be stuck that could be woken, and most that are stuck are found."""
         tally = run(GRAPHS, "suite")
