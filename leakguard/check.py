@@ -128,7 +128,7 @@ class Check:
             same = [s.thing for s in left if s.probe is finding.probe and finding.same(s.thing)]
             if same:
                 kept.append(finding)
-                things.append(Thing(finding.probe.kind, same[0]))
+                things.append(Thing(finding.probe.choice or finding.probe.kind, same[0]))
             else:
                 self.ended_late.append(finding.leak._replace(verdict=ENDED_LATE, counted=False))
         return kept, things

@@ -60,7 +60,7 @@ def _at_first_sight(kind: str, thing: Any) -> Verdict:
         return _of_thread(thing), 0
     if kind == "task":
         return _of_task(thing)
-    return {"process": RUNNING, "timer": WAITING}.get(kind, ""), 0
+    return {"process": RUNNING, "timer": WAITING, "native": UNKNOWN}.get(kind, ""), 0
 
 
 def _of_task(task: Any) -> Verdict:
