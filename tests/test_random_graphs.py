@@ -28,8 +28,7 @@ class RandomGraphTests(unittest.TestCase):
         printed = run_fresh(f"""
             import threading
             from unittest import mock
-            from tests.planting import run_fresh
-from tests.random_graphs import run
+            from tests.random_graphs import run
 
             def ignore(*_):
                 pass
