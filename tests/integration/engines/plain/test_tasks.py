@@ -12,4 +12,5 @@ class TaskTests(LeakGuardAsyncTestCase):
         await asyncio.sleep(0)
 
     async def test_leak(self):
-        asyncio.ensure_future(asyncio.Event().wait())
+        type(self).event = asyncio.Event()  # a task that nobody can wake may be collected before anybody looks
+        asyncio.ensure_future(self.event.wait())
