@@ -55,7 +55,7 @@ def wait_for_turn(loop: Any, seconds: float, _allocate: Callable[[], Any] = _thr
     lock.acquire()
     try:
         loop.call_soon_threadsafe(lock.release)
-    except RuntimeError:
+    except RuntimeError:  # pragma: no cover - a race
         return  # it was closed just now
     lock.acquire(True, seconds)
 
@@ -217,7 +217,7 @@ def cancel_work(executor: Any) -> List[Any]:
     while hasattr(queue, "get_nowait") and not queue.empty():
         try:
             item = queue.get_nowait()
-        except Exception:  # `queue.Empty`: a worker was quicker
+        except Exception:  # pragma: no cover - a race: `queue.Empty`, a worker was quicker
             break
         if item is None:  # wakes a worker of one that is shut down
             wakes_up = True

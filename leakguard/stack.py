@@ -107,7 +107,7 @@ class Frame:
             return None
         before = self.at - 1
         arguments: List[Value] = []
-        if before >= 0 and self.instructions[before].opname == "LOAD_SPECIAL":
+        if before >= 0 and self.instructions[before].opname == "LOAD_SPECIAL":  # pragma: no cover - Python 3.14, run there
             return None
         for _ in range(one.arg):
             value = self.evaluate(before)
@@ -130,7 +130,7 @@ class Frame:
         function = self._attribute(receiver, called.argval)
         return Call(called.argval, None, function, arguments, None) if function is not None else None
 
-    def _leaves(self) -> bool:
+    def _leaves(self) -> bool:  # pragma: no cover - Python 3.9 and 3.10, run there
         """Whether the frame may be leaving a block (up to 3.10): then its ``__exit__`` may have been used up."""
         for one in self.instructions[self.at :: -1]:
             if one.opname == "POP_BLOCK":
@@ -148,13 +148,13 @@ class Frame:
         name = self.instructions[at].opname
         if name in ("SETUP_WITH", "BEFORE_WITH"):
             return self.evaluate(at - 1)
-        if name == "CALL" and at >= 6 and self.instructions[at - 1].opname == "LOAD_SPECIAL":
+        if name == "CALL" and at >= 6 and self.instructions[at - 1].opname == "LOAD_SPECIAL":  # pragma: no cover - 3.14
             return self.evaluate(at - 6)
         return None
 
     def blocks(self) -> Iterator[Value]:
         """Yield the managers of the ``with`` blocks that the frame is inside of, where they can be told."""
-        if sys.version_info < (3, 11):
+        if sys.version_info < (3, 11):  # pragma: no cover - run there
             here = self.frame.f_lasti
             for at, one in enumerate(self.instructions if not self._leaves() else ()):
                 if one.opname == "SETUP_WITH" and one.offset < here < one.argval:
@@ -281,7 +281,7 @@ def _claim_variables(found: Counter[Key], frame: Frame, caller: Optional[Frame])
             found["cell", id(variables[name])] += 1
 
 
-def _lent(frame: Frame, caller: Optional[Frame]) -> Sequence[str]:
+def _lent(frame: Frame, caller: Optional[Frame]) -> Sequence[str]:  # pragma: no cover - Python 3.14 and later, run there
     """The arguments of a frame that the caller may only have lent to it."""
     code = frame.code
     collected = bool(code.co_flags & 0x4) + bool(code.co_flags & 0x8)

@@ -98,6 +98,10 @@ def environment(**more):
     return {**environ, **more}
 
 
+UNMEASURED = {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}
+"""What keeps coverage out of a process that is not to write or import anything of its own."""
+
+
 def run_python(*arguments, cwd=TESTS, **environ):
     """Run this Python with arguments in the tests' folder; return the finished process, its output as text."""
     return subprocess.run(

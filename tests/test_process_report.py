@@ -8,7 +8,7 @@ import threading
 import unittest
 
 from leakguard import LeakGuardTestCase, merge, process_report
-from tests.suites import ROOT, run_python
+from tests.suites import ROOT, UNMEASURED, run_python
 from tests.test_recording import WANTED, Outcomes
 from tests.test_runner import PLANTED
 
@@ -132,7 +132,7 @@ class ProcessTests(unittest.TestCase):
             f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
             "import planted_workers; planted_workers.main('plain')\n"
         )
-        environ = {"LEAKGUARD_REPORT": self.folder, "PYTHONDONTWRITEBYTECODE": "1"}
+        environ = {"LEAKGUARD_REPORT": self.folder, "PYTHONDONTWRITEBYTECODE": "1", **UNMEASURED}
         process = run_python("-c", code, cwd=PLANTED, **environ)
         self.assertEqual(process.stdout, "False\n")
         (line,) = process.stderr.splitlines()
@@ -171,7 +171,7 @@ class ProcessTests(unittest.TestCase):
             "from leakguard import check\n"
             "print([name for name in sys.modules if name in ('json', 'leakguard.process_report')], check.course_listeners)"
         )
-        self.assertEqual(run_python("-c", code, cwd=PLANTED).stdout, "False\n[] []\n")
+        self.assertEqual(run_python("-c", code, cwd=PLANTED, **UNMEASURED).stdout, "False\n[] []\n")
 
 
 class HostTests(unittest.TestCase):
