@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import unittest
-from typing import Any, List, Optional, Sequence
+from typing import Any, Iterable, List, Optional, Sequence
 
 from leakguard import known, policy, report
 from leakguard.lesson import Lesson
@@ -164,11 +164,17 @@ def _merge(
     lines += terminal.fixed(record.fixed, table.path) + [f"Incomplete: {problem}" for problem in record.problems]
     sys.stderr.write("\n".join(lines) + "\n")
     if lesson is not None:
-        written = lesson.write(record.reports, fixed, is_whole=bool(record.tests) and not record.problems) and written
+        is_whole = bool(record.tests) and not record.problems and _has_all_imports(test.id for test in record.tests)
+        written = lesson.write(record.reports, fixed, is_whole=is_whole) and written
     has_leaked = any(leak.counted for found in record.reports for leak in found.leaks)
     if has_leaked or not written or any(test.has_failed for test in record.tests):
         return FAILED
     return PASSED if record.tests else NO_TESTS
+
+
+def _has_all_imports(tests: Iterable[str]) -> bool:
+    """Whether no test stands for a module that could not be imported: what its tests leak was not looked for."""
+    return not any(test.startswith("unittest.loader._FailedTest.") for test in tests)
 
 
 def _trace() -> None:
@@ -193,7 +199,8 @@ def _run(rest: List[str], record: Record, reports: Sequence[str], advises: bool,
     finally:
         written = _write_reports_of(record, reports)
     if lesson is not None:
-        is_whole = result.testsRun and not result.shouldStop
+        has_all = _has_all_imports(test.id() for test, _ in result.errors)
+        is_whole = result.testsRun and not result.shouldStop and has_all
         written = lesson.write(record.reports, record.fixed, is_whole=is_whole) and written
     if advises:
         from leakguard.proposal import advice_of  # it reads sources, which few runs need

@@ -26,7 +26,7 @@ class Lesson:
     def write(self, reports: Iterable[LeakReport], fixed: Sequence[Entry], *, is_whole: bool) -> bool:
         """Write the file and say what has changed, or why it was not written; False if it could not be.
 
-        A run of no test, or one that was stopped, does not know what leaks: it would wipe the record.
+        A run of no test, one that was stopped, or one that could not import a module does not know what leaks: it would wipe the record.
         """
         from leakguard.report.files import replace_file
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -228,9 +229,8 @@ class ReportTests(unittest.TestCase):
         self.assertEqual(process.returncode, 1)
         self.assertIn("\nOK\n", process.stderr)
         lines = process.stderr.splitlines()
-        self.assertTrue(
-            lines[-1].startswith(f"python -m leakguard: error: the report could not be written to {target}: "), lines
-        )
+        said = f"python -m leakguard: error: the report could not be written to {target}: "
+        self.assertRegex(lines[-1], f"^{re.escape(said)}\\[Errno [0-9]+\\] [A-Za-z ]+: {re.escape(repr(target))}$")
         self.assertEqual(sorted(os.listdir(self.folder)), ["is-a-folder.json", "other.json"])
 
     @unittest.skipUnless(os.path.isdir("/proc/self"), "needs a folder that even root cannot write to")

@@ -459,6 +459,23 @@ class RunTests(unittest.TestCase):
                 self.assertEqual((status, rest[-1]), (expected, said))
                 self.assertEqual(self.known(), before)
 
+    def test_a_module_that_cannot_be_imported(self):
+        """A mistyped module, alone or beside others, does not wipe the record: what its tests leak was not looked for."""
+        self.learn()
+        before = self.known()
+        said = "Known leaks in known.json: not written, since the run did not come to its end"
+        for arguments in (["test_old_mistyped"], ["test_old.NoSuchTests"], ["test_old", "test_old_mistyped"]):
+            with self.subTest(arguments):
+                report = ["--leak-report", "run.json"]
+                status, rest = self.run_suite("--leak-learn", "known.json", *report, *arguments)
+                self.assertEqual((status, rest[-1]), (1, said))
+                process = run_python(
+                    *("-B", "-m", "leakguard", "--leak-merge", "run.json", "--leak-learn", "known.json"),
+                    cwd=self.folder, PYTHONPATH=ROOT,
+                )
+                self.assertEqual((process.returncode, process.stderr.splitlines()[-1]), (1, said))
+                self.assertEqual(self.known(), before)
+
     def test_tests_that_go_elsewhere(self):
         """A relative FILE is one of the folder that the run began in."""
         self.plant(new=False, text=SUITE + "\nimport os\ndef tearDownModule():\n    os.chdir('/')\n")

@@ -14,7 +14,14 @@ def replace_file(path: str, text: Iterable[str]) -> None:
     try:
         with open(handle, "w", encoding="utf-8") as file:
             file.writelines(text)
-        os.replace(partial, path)
+        _rename(partial, path)
     except BaseException:
         os.unlink(partial)
         raise
+
+
+def _rename(partial: str, path: str) -> None:
+    try:
+        os.replace(partial, path)
+    except OSError as error:  # it names the partial file, too, which is called otherwise in every run
+        raise OSError(error.errno, error.strerror, path) from None
