@@ -1137,6 +1137,25 @@ def has_not_begun(generator: Any) -> bool:
     return generator.ag_frame is not None and generator.ag_frame.f_lasti == -1  # pragma: no cover - up to 3.11
 
 
+def pools_of(pids: Sequence[int]) -> List[Any]:
+    """multiprocessing's pools that some of these processes work for (3.9 to 3.15); their names tell that there is one."""
+    module = sys.modules.get("multiprocessing.pool")
+    workers = {pid for pid, process in known_child_objects() if pid in pids and "PoolWorker" in str(process.name)}
+    if module is None or not workers:
+        return []
+    import gc
+
+    pools = [thing for thing in gc.get_objects() if issubclass(type(thing), module.Pool)]
+    return [pool for pool in pools if any(worker.pid in workers for worker in getattr(pool, "_pool", None) or ())]
+
+
+def forget_at_exit(pool: Any) -> None:
+    """Keep the interpreter's end from terminating a pool: it would wait for what a killed worker held (3.9 to 3.15)."""
+    finalizer = getattr(pool, "_terminate", None)
+    if hasattr(finalizer, "cancel"):
+        finalizer.cancel()
+
+
 # -- code objects --------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from unittest import mock
 
 from leakguard.probes import processes
 from tests.doubles import JOIN_SECONDS
+from tests.test_runner import run_planted
 from tests.guarded import PATIENT, place, run_inner, run_inner_async, while_waiting
 
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); input()"
@@ -299,3 +300,16 @@ class ProcessTests(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main()
+
+
+@unittest.skipUnless(hasattr(os, "fork"), "the pool is forked")
+class PoolTests(unittest.TestCase):
+    """A pool of multiprocessing's that was left."""
+
+    def test_it_is_ended_as_a_whole(self):
+        """Its worker is killed by nobody who leaves the queue's lock behind: no test after it is blamed, and the run ends."""
+        process = run_planted("planted_pool")
+        self.assertEqual(process.returncode, 1, process.stderr)
+        self.assertIn("\nFAILED (failures=1)\n", process.stderr)
+        self.assertIn("Leaks: 4 in 1 test, by the line that created them", process.stderr)
+        self.assertNotIn("Will keep the process from exiting", process.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from leakguard import _compat, causes, facts, origin
@@ -123,7 +124,11 @@ class ProcessProbe(Probe):
             self._reported[thing.pid] = thing.started
 
     def isolate(self, things: Sequence[Any]) -> Iterator[None]:
-        """End reported children: terminate all, kill those that stay, and let whoever started them know."""
+        """End reported children: terminate all, kill those that stay, and let whoever started them know.
+
+        A pool's workers are ended by the pool: one that is killed holds a lock, for which the pool would wait for ever.
+        """
+        yield from _end_pools(_compat.pools_of([thing.pid for thing in things]))
         for number, seconds in ((signal.SIGTERM, TERMINATE_SECONDS), (_KILL, TERMINATE_SECONDS)):
             left = [thing for thing in things if thing.is_alive()]
             for thing in left:
@@ -146,6 +151,19 @@ class ProcessProbe(Probe):
 
 _births, _forks = origin.process_births, origin.forks
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+
+
+def _end_pools(pools: Sequence[Any]) -> Iterator[None]:
+    for pool in pools:
+        helper = threading.Thread(target=pool.terminate, name="leakguard ends a pool", daemon=True)
+        helper.__dict__["_leakguard_reported"] = True  # ours: no check asks for it
+        helper.start()
+        deadline = _compat.clock() + TERMINATE_SECONDS
+        while helper.is_alive() and _compat.clock() < deadline:
+            _compat.pause(_POLL)
+            yield
+        if helper.is_alive():
+            _compat.forget_at_exit(pool)
 
 
 def _send(pid: int, number: int) -> None:
