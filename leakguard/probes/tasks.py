@@ -9,7 +9,7 @@ import gc
 import sys
 import types
 import weakref
-from typing import Any, FrozenSet, Generator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, FrozenSet, Generator, List, Optional, Sequence, Set, Tuple
 
 from leakguard import _compat, awaiting, causes, facts, origin
 from leakguard.model import Leak, printable
@@ -111,18 +111,21 @@ class TaskProbe(Probe):
         """Cancel leaked tasks; what survives is taken out of its loop, which would wait for it for ever."""
         tasks = [t for t in things if not _is_async_generator(t)]
         went_on = {id(task): 0 for task in tasks}
+        asked = went_on.copy()
         for _ in range(CANCELS):
+            before = asked.copy()
             for task in tasks:
-                _cancel(task)
+                _cancel(task, asked)
             for _ in range(TURNS_PER_CANCEL if tasks else 0):
                 yield
             tasks = [t for t in tasks if not t.done()]
-            for task in tasks:  # on a loop that does not turn here, it may not have been told yet
-                went_on[id(task)] += not _compat.is_being_cancelled(task)
+            for task in tasks:  # on a loop that is closed or does not turn here, it may not have been told yet
+                is_asked = asked[id(task)] > before[id(task)]
+                went_on[id(task)] += is_asked and not _compat.is_being_cancelled(task)
         for task in tasks:
             _compat.unregister_task(task)
-        before = [(task, _compat.cancels_of(task) - CANCELS) for task in tasks if went_on[id(task)] == CANCELS]
-        return [(task, CANCELS + max(cancels, 0)) for task, cancels in before]
+        earlier = [(task, _compat.cancels_of(task) - CANCELS) for task in tasks if went_on[id(task)] == CANCELS]
+        return [(task, CANCELS + max(cancels, 0)) for task, cancels in earlier]
 
     def allow(self, thing: Any) -> Optional[str]:
         if not (hasattr(thing, "get_coro") and hasattr(thing, "get_loop")):
@@ -225,15 +228,21 @@ def _left_suspended(generators: Sequence[Any]) -> List[Any]:
     return [g for g in generators if g.ag_frame is not None and not g.ag_running and id(g) not in in_use]
 
 
-def _cancel(task: Any) -> None:
+def _cancel(task: Any, asked: Dict[int, int]) -> None:
+    """Cancel a task, and count it by its id as soon as that is done: another thread's loop may be busy."""
+
+    def cancel() -> None:
+        task.cancel()
+        asked[id(task)] += 1
+
     loop = task.get_loop()
     if loop.is_closed():
         return
     try:
         if loop.is_running() and not _runs_here(loop):
-            loop.call_soon_threadsafe(task.cancel)
+            loop.call_soon_threadsafe(cancel)
         else:
-            task.cancel()
+            cancel()
     except RuntimeError:
         pass  # the loop was closed in the meantime
 
