@@ -37,6 +37,7 @@ def _wrap_thread(hook: Any, original: Any) -> Any:
             )
         return original(args)
 
+    excepthook.__module__ = str(_compat.attribute(original, "__module__"))  # who lists what a module is made of goes by it
     return excepthook
 
 

@@ -115,6 +115,12 @@ class ThreadTests(unittest.TestCase):
         """
         self.assertEqual(run_fresh(script), "2 before inside before True\n" * 2)
 
+    def test_module_of_the_hook(self):
+        """The hook says that it is of the module of the one before it: CPython's own tests list `threading` by that."""
+        modules = []
+        run_inner(lambda test: modules.append(threading.excepthook.__module__), leak_kinds=("exception",))
+        self.assertEqual(modules, [threading.__excepthook__.__module__ if hasattr(threading, "__excepthook__") else "_thread"])
+
     def test_broken_str(self):
         """An exception that cannot be shown is reported all the same."""
 
