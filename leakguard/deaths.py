@@ -130,7 +130,7 @@ def _note(state: str, error: Any, owner: Any, hint: str, created: Optional[str] 
         text = f"{cls.__name__}: {printable(error)}".rstrip(": ")
     else:
         text = error.__name__ if _compat.is_of(error, type) else str(error)
-    text = printable(re.sub(r" at 0x[0-9A-Fa-f]+", "", text))
+    text = printable(re.sub(r"\bfd=\d+", "fd=*", re.sub(r" at 0x[0-9A-Fa-f]+", "", text)))  # the same in every run
     kind = f"{cls.__module__}.{cls.__qualname__}" if cls is not str else "str"
     origin.deaths.append(Death(text, kind, printable(state), hint, owner, created, stack[::-1]))
 

@@ -10,6 +10,7 @@ import threading
 import unittest
 from unittest import mock
 
+from leakguard import deaths, origin
 from tests.guarded import place, run_inner, run_inner_async
 from tests.planting import run_fresh
 from tests.suites import run_leakguard
@@ -252,6 +253,20 @@ class LoopTests(unittest.TestCase):
 
         for leaks_of in self.run_both(leaks):
             self.assertEqual([leak.kind for leak in leaks_of], ["task"])
+
+
+class TextTests(unittest.TestCase):
+    """What is said of a death."""
+
+    def test_same_in_every_run(self):
+        """Addresses of objects and numbers of descriptors are not in it."""
+        found = []
+        for text in ("unclosed <socket.socket fd=31, family=2>", "unclosed <Thing at 0x7f6e66727060>"):
+            with mock.patch.object(origin, "deaths", []) as noted:
+                deaths._note("resource not closed", ResourceWarning(text), None, "close() it")
+            found += [death.name for death in noted]
+        expected = ["unclosed <socket.socket fd=*, family=2>", "unclosed <Thing>"]
+        self.assertEqual(found, [f"ResourceWarning: {text}" for text in expected])
 
 
 class WarningTests(unittest.TestCase):
