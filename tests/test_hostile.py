@@ -2,6 +2,7 @@
 
 import _thread
 import asyncio
+import collections.abc
 import logging
 import os
 import shutil
@@ -276,6 +277,31 @@ class ProxyTests(unittest.TestCase):
             outcome = run_inner_async(leaks)
         self.assertLeaks(outcome, "pending", "pending", "pending")
 
+    def test_coroutine(self):
+        """A task of a coroutine that is not Python's own, and raises for what it has not, is found."""
+
+        class Own(collections.abc.Coroutine):
+            __eq__ = __bool__ = __getattr__ = broken
+            __hash__ = object.__hash__
+
+            def send(self, value):
+                """Go on for ever."""
+
+            def throw(self, *error):
+                """End."""
+                raise error[0]
+
+            def __await__(self):
+                return self
+
+        async def leaks(test):
+            kept.append(asyncio.get_running_loop().create_task(Own()))
+            await asyncio.sleep(0)
+
+        kept = []
+        outcome = run_inner_async(leaks)
+        self.assertLeaks(outcome, "pending")
+
     def test_called_in_a_thread(self):
         """The frames of a thread may have proxies in them, and stand in calls of them."""
         lock = threading.Lock()
@@ -314,13 +340,18 @@ class ProxyTests(unittest.TestCase):
 
     def test_raw_thread(self):
         """A raw thread of a proxy starts, and is found."""
-        released, ended = threading.Event(), threading.Event()
+        started, released, ended = threading.Event(), threading.Event(), threading.Event()
 
         def wait():
+            started.set()
             released.wait(JOIN_SECONDS)
             ended.set()
 
-        outcome = run_inner(lambda test: _thread.start_new_thread(Proxy(wait), ()) and None)
+        def leaks(test):
+            _thread.start_new_thread(Proxy(wait), ())
+            started.wait(JOIN_SECONDS)
+
+        outcome = run_inner(leaks)
         released.set()
         ended.wait(JOIN_SECONDS)
         self.assertLeaks(outcome, "raw, alive")

@@ -64,7 +64,7 @@ class TaskProbe(Probe):
             name = f"{_module_of(thing.ag_frame)}.{thing.__qualname__}"
             return printable(thing.__qualname__), (class_name(thing), name)
         coroutine = thing.get_coro()
-        target = getattr(coroutine, "__qualname__", type(coroutine).__qualname__)
+        target = _compat.attribute(coroutine, "__qualname__") or type(coroutine).__qualname__
         frame = _frame(coroutine)
         module = _module_of(frame) if frame is not None else type(coroutine).__module__
         return printable(thing.get_name()), (class_name(thing), f"{module}.{target}")
@@ -75,7 +75,7 @@ class TaskProbe(Probe):
         birth = origin.birth_of_task(thing)
         if birth is not None:
             return origin.origin_of(birth.stack)
-        noted = getattr(thing.get_coro(), "cr_origin", None)
+        noted = _compat.attribute(thing.get_coro(), "cr_origin")
         if noted:
             return origin.origin_of_traceback(noted)
         return origin.origin_of_traceback(_compat.debug_stack(thing))
@@ -181,7 +181,7 @@ def _nothing() -> None:
 def _origin_stack(task: Any) -> Tuple[str, ...]:
     """The stack that made a task, as it was noted: by a hook, or by Python itself in debug mode."""
     noted = origin.birth_texts(origin.birth_of_task(task))
-    return noted or origin.traceback_texts(getattr(task.get_coro(), "cr_origin", None) or _compat.debug_stack(task))
+    return noted or origin.traceback_texts(_compat.attribute(task.get_coro(), "cr_origin") or _compat.debug_stack(task))
 
 
 def _in_order(things: Sequence[Any]) -> List[Any]:
@@ -253,9 +253,11 @@ def awaited_chain(awaitable: Any) -> List[Any]:
     while awaitable is not None and len(chain) < 256:
         chain.append(awaitable)
         for name in ("cr_await", "gi_yieldfrom", "ag_await"):
-            if hasattr(awaitable, name):
+            try:
                 awaitable = getattr(awaitable, name)
-                break
+            except Exception:  # it has none, or is of a class that raises anything else
+                continue
+            break
         else:
             inner = gc.get_referents(awaitable) if type(awaitable).__name__ in _DRIVERS else ()
             awaitable = next((one for one in inner if _is_awaitable(one)), None)
@@ -273,7 +275,7 @@ def _is_awaitable(thing: Any) -> bool:
 
 def _frame(awaitable: Any) -> Any:
     for name in ("cr_frame", "gi_frame", "ag_frame"):
-        frame = getattr(awaitable, name, None)
+        frame = _compat.attribute(awaitable, name)
         if frame is not None:
             return frame
     return None
@@ -302,7 +304,7 @@ def _facts(thing: Any, frames: Sequence[Any]) -> facts.Facts:
     if _is_async_generator(thing):
         return facts.Facts("task", flags=frozenset([facts.ASYNC_GENERATOR]))
     birth = origin.birth_of_task(thing)
-    entries = _compat.debug_stack(thing) or getattr(thing.get_coro(), "cr_origin", None) or ()
+    entries = _compat.debug_stack(thing) or _compat.attribute(thing.get_coro(), "cr_origin") or ()
     creators, flags = facts.made(birth, entries)
     if birth is not None and birth.extra is not None:
         flags.append(facts.SUBMITTED)
