@@ -114,7 +114,7 @@ PLAIN_LOCK: type = _thread.LockType
 
 def is_rlock(lock: Any) -> bool:
     """Whether a lock knows its owner: implemented in C, or in Python (3.9 to 3.15)."""
-    return isinstance(lock, (_RLock, threading._PyRLock))  # type: ignore[attr-defined]
+    return is_of(lock, (_RLock, threading._PyRLock))  # type: ignore[attr-defined]
 
 
 def rlock_owner(lock: Any) -> Optional[int]:
@@ -309,6 +309,19 @@ def future_callbacks(future: Any) -> List[Any]:
     return [entry[0] for entry in getattr(future, "_callbacks", None) or ()]
 
 
+def is_of(thing: Any, kinds: Any) -> bool:
+    """Whether an object is of a class, or one of several: isinstance() would ask a proxy's ``__class__``, user's code."""
+    return issubclass(type(thing), kinds)
+
+
+def attribute(thing: Any, name: str) -> Any:
+    """An attribute of an object of whatever class; None if it has none, or raises anything at all."""
+    try:
+        return getattr(thing, name, None)
+    except Exception:  # a proxy's target may be missing, a property broken
+        return None
+
+
 def future_parts(future: Any) -> List[Any]:
     """The futures that a ``gather`` waits for (3.9 to 3.15)."""
     return [part for part in getattr(future, "_children", ()) if not part.done()]
@@ -329,8 +342,8 @@ def direct_awaiters(future: Any) -> List[Any]:
         return list(kept) if isinstance(kept, (set, frozenset)) else [kept]
     found: List[Any] = []
     for callback in future_callbacks(future):
-        found += (getattr(callback, "__self__", None), *(getattr(callback, "args", None) or ()))
-        found += (getattr(getattr(callback, "__self__", None), "_parent_task", None),)
+        owner, arguments = attribute(callback, "__self__"), attribute(callback, "args")
+        found += (owner, attribute(owner, "_parent_task"), *(arguments if type(arguments) is tuple else ()))
         found += closed_over(callback).values()
         if type(callback).__name__ == "TaskWakeupMethWrapper":  # up to 3.11 it shows its task to the collector only
             import gc
@@ -341,9 +354,9 @@ def direct_awaiters(future: Any) -> List[Any]:
 
 def closed_over(function: Any) -> Dict[str, Any]:
     """The variables that a function closes over, by name."""
-    names = getattr(getattr(function, "__code__", None), "co_freevars", ())
-    found = {}
-    for name, cell in zip(names, getattr(function, "__closure__", None) or ()):
+    code, found = attribute(function, "__code__"), {}
+    names = code.co_freevars if type(code) is types.CodeType else ()
+    for name, cell in zip(names, attribute(function, "__closure__") or ()):
         try:
             found[name] = cell.cell_contents
         except ValueError:
@@ -368,7 +381,7 @@ def pending_tasks(loop: Any) -> Optional[int]:
 def is_event_loop(thing: Any) -> bool:
     """Whether this is an event loop of any class."""
     cls = getattr(sys.modules.get("asyncio.events"), "AbstractEventLoop", None)
-    return cls is not None and isinstance(thing, cls)
+    return cls is not None and is_of(thing, cls)
 
 
 def debug_stack(thing: Any) -> List[Tuple[str, int, str]]:
@@ -1084,7 +1097,7 @@ def object_with_descriptor(number: int) -> Any:
 
     best: Any = None
     for thing in gc.get_objects():
-        if issubclass(type(thing), (_io._IOBase, socket.socket)):  # isinstance() would ask proxies, which may raise
+        if is_of(thing, (_io._IOBase, socket.socket)):
             try:
                 is_it = not getattr(thing, "closed", False) and thing.fileno() == number
             except Exception:  # a user's fileno() may raise anything
@@ -1097,7 +1110,8 @@ def object_with_descriptor(number: int) -> Any:
 def _depth(thing: Any) -> int:
     depth = 0
     while depth < 4:
-        inner = getattr(thing, "buffer", None) or getattr(thing, "raw", None)
+        buffer = attribute(thing, "buffer")
+        inner = buffer if buffer is not None else attribute(thing, "raw")
         if inner is None:
             break
         thing, depth = inner, depth + 1

@@ -50,7 +50,7 @@ def _future_text(future: Any) -> str:
         return task_text(future)
     for callback in _compat.future_callbacks(future):
         inner = _compat.closed_over(callback)
-        name = getattr(callback, "__qualname__", "")
+        name = str(_compat.attribute(callback, "__qualname__"))
         if name.startswith("shield.") and _compat.is_future(inner.get("inner")):
             return f"asyncio.shield, for {_future_text(inner['inner'])}"
         if name.startswith("_chain_future.") and "source" in inner and not _compat.is_future(inner["source"]):
@@ -103,10 +103,10 @@ def task_text(task: Any) -> str:
     if not re.fullmatch(r"Task-\d+", name):
         return f"task {name!r}"
     coroutine = task.get_coro()
-    frame = getattr(coroutine, "cr_frame", None)
+    frame = _compat.attribute(coroutine, "cr_frame")
     if frame is not None and origin.rank(frame.f_code.co_filename) == origin.STDLIB:
         return origin.operation(*entry_of(frame))
-    return f"a task of {printable(getattr(coroutine, '__qualname__', type(coroutine).__qualname__))}"
+    return f"a task of {printable(_compat.attribute(coroutine, '__qualname__') or type(coroutine).__qualname__)}"
 
 
 def _texts(futures: Sequence[Any]) -> str:

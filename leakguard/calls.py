@@ -12,6 +12,8 @@ import sys
 import types
 from typing import Any, List, NamedTuple, Optional, Tuple
 
+from leakguard import _compat
+
 
 class Call(NamedTuple):
     """A call of something that is not written in Python; what is not certain is None."""
@@ -47,33 +49,34 @@ def c_call(frame: Any) -> Optional[Call]:
         owner, attribute, function = _function(frame, instructions, where)
     except LookupError:
         return UNKNOWN
-    if isinstance(getattr(function, "__func__", function), types.FunctionType):
+    is_method = type(function) is types.MethodType
+    if type(function.__func__ if is_method else function) is types.FunctionType:
         return None  # a frame of its own is about to be there, or was just now
-    if isinstance(function, types.MethodType):  # of a function that Cython has compiled
-        owner, attribute = function.__self__, getattr(function.__func__, "__name__", "")
+    if is_method:  # of a function that Cython has compiled
+        owner, attribute = function.__self__, str(_compat.attribute(function.__func__, "__name__") or "")
     argument = None
     if argument_at is not None:
         try:
             argument = _value(frame, instructions, argument_at)
         except LookupError:
             pass
-    receiver = function.__self__ if isinstance(function, types.BuiltinFunctionType) else owner
-    receiver = None if isinstance(receiver, types.ModuleType) else receiver
+    receiver = function.__self__ if _compat.is_of(function, types.BuiltinFunctionType) else owner
+    receiver = None if _compat.is_of(receiver, types.ModuleType) else receiver
     return Call(_name(owner, attribute, function), receiver, attribute, argument)
 
 
 def _name(owner: Any, attribute: str, function: Any) -> Optional[str]:
-    if isinstance(function, types.BuiltinFunctionType):
+    if _compat.is_of(function, types.BuiltinFunctionType):
         if function is input:
             return "input"
-        if isinstance(function.__self__, types.ModuleType) or function.__self__ is None:
+        if _compat.is_of(function.__self__, types.ModuleType) or function.__self__ is None:
             module = _MODULES.get(str(function.__module__))
             return f"{module}.{function.__qualname__}" if module else None
         cls = type(owner)
         if cls.__module__ in ("multiprocessing.synchronize", "threading") and not attribute.startswith("_"):
             return f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}.{attribute}"  # the lock's own is bound there
         cls, method = type(function.__self__), function.__name__
-    elif isinstance(function, types.MethodDescriptorType):
+    elif type(function) is types.MethodDescriptorType:
         cls, method = function.__objclass__, function.__name__
     else:
         return None
@@ -158,7 +161,7 @@ def _function(frame: Any, instructions: List[Any], index: int) -> Tuple[Any, str
     if one.opname in ("LOAD_ATTR", "LOAD_METHOD") and not one.is_jump_target:
         owner = _value(frame, instructions, index - 1)
         function = look_up(owner, one.argval)
-        if isinstance(owner, types.ModuleType):
+        if _compat.is_of(owner, types.ModuleType):
             owner = None
         return owner, one.argval, function
     return None, "", _value(frame, instructions, index)
@@ -191,14 +194,14 @@ def variable(frame: Any, name: str, *, is_local: bool = True) -> Any:
 def look_up(thing: Any, name: str) -> Any:
     """Return an attribute from plain dicts and slots: unbound, and without running any code; LookupError if unknown."""
     found = next((vars(cls)[name] for cls in type(thing).__mro__ if name in vars(cls)), None)
-    if isinstance(found, types.MemberDescriptorType):
+    if type(found) is types.MemberDescriptorType:
         try:
             return found.__get__(thing, type(thing))
         except AttributeError:
             raise LookupError(name) from None
-    if isinstance(found, (property, types.GetSetDescriptorType)):
+    if _compat.is_of(found, (property, types.GetSetDescriptorType)):
         raise LookupError(name)
-    if isinstance(thing, type):
+    if _compat.is_of(thing, type):
         own = next((vars(cls)[name] for cls in thing.__mro__ if name in vars(cls)), None)
         return own if own is not None else _found(found, name)
     try:

@@ -417,5 +417,5 @@ def warn(message: str) -> None:
     """Give a RuntimeWarning and log it; where warnings are errors, the log alone: an outcome must not change."""
     try:
         warnings.warn(message, RuntimeWarning, stacklevel=2)
-    except RuntimeWarning:
+    except Exception:  # RuntimeWarning where it is an error, and whatever broken filters and hooks of the user's raise
         log("WARNING", message)

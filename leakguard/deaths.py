@@ -37,14 +37,15 @@ def _wrap_thread(hook: Any, original: Any) -> Any:
             )
         return original(args)
 
+    excepthook.__module__ = str(_compat.attribute(original, "__module__"))  # who lists what a module is made of goes by it
     return excepthook
 
 
 def _wrap_unraisable(hook: Any, original: Any) -> Any:
     def unraisablehook(args: Any) -> Any:
         error = args.exc_value if args.exc_value is not None else args.exc_type
-        if hook.active and not (isinstance(error, RuntimeWarning) and str(error).endswith("was never awaited")):
-            is_resource = isinstance(error, ResourceWarning)
+        if hook.active and not (_compat.is_of(error, RuntimeWarning) and str(error).endswith("was never awaited")):
+            is_resource = _compat.is_of(error, ResourceWarning)
             state = "resource not closed" if is_resource else f"ignored in {_name_of(args)}"
             hint = _CLOSE if is_resource else "let finalizers and callbacks catch what they raise"
             _note(state, error, current_owner(), hint)
@@ -89,7 +90,7 @@ def _note_of_loop(context: Any) -> None:
 def _wrap_unawaited(hook: Any, original: Any) -> Any:
     def warn_unawaited_coroutine(coroutine: Any) -> Any:
         if hook.active and not _compat.warnings_are_recorded():
-            name = printable(getattr(coroutine, "__qualname__", type(coroutine).__qualname__))
+            name = printable(_compat.attribute(coroutine, "__qualname__") or type(coroutine).__qualname__)
             created = origin.origin_of_traceback(getattr(coroutine, "cr_origin", None)) or _defined_at(coroutine)
             text = f"coroutine {name!r} was never awaited"
             _note("never awaited", text, current_owner(), "await it, or close() it", created)
@@ -119,17 +120,17 @@ _CLOSE = "close() it in a cleanup, or use it in a with block"
 def _note(state: str, error: Any, owner: Any, hint: str, created: Optional[str] = None) -> None:
     """Put a death on record, as plain data: no exception, frame or task is kept."""
     stack: List[Any] = []
-    traceback = getattr(error, "__traceback__", None)
+    traceback = _compat.attribute(error, "__traceback__")
     while traceback is not None and len(stack) < 256:
         frame = traceback.tb_frame
         stack.append((frame.f_code, traceback.tb_lasti, frame.f_globals.get("__name__", "?")))
         traceback = traceback.tb_next
-    cls: Any = error if isinstance(error, type) else type(error)
-    if isinstance(error, BaseException):
+    cls: Any = error if _compat.is_of(error, type) else type(error)
+    if _compat.is_of(error, BaseException):
         text = f"{cls.__name__}: {printable(error)}".rstrip(": ")
     else:
-        text = error.__name__ if isinstance(error, type) else str(error)
-    text = printable(re.sub(r" at 0x[0-9A-Fa-f]+", "", text))
+        text = error.__name__ if _compat.is_of(error, type) else str(error)
+    text = printable(re.sub(r"\bfd=\d+", "fd=*", re.sub(r" at 0x[0-9A-Fa-f]+", "", text)))  # the same in every run
     kind = f"{cls.__module__}.{cls.__qualname__}" if cls is not str else "str"
     origin.deaths.append(Death(text, kind, printable(state), hint, owner, created, stack[::-1]))
 

@@ -49,8 +49,8 @@ def types_of(*things: Any) -> List[str]:
 
 def bound_to(function: Any) -> Any:
     """The object whose method something is; None for a module's, a class's or a plain function."""
-    owner = getattr(function, "__self__", None)
-    return None if isinstance(owner, (type, type(functools))) else owner
+    owner = _compat.attribute(function, "__self__")
+    return None if _compat.is_of(owner, (type, type(functools))) else owner
 
 
 def functions_of(frames: Sequence[Any], *, calls: bool = False) -> Tuple[str, ...]:

@@ -12,6 +12,7 @@ import functools
 import os
 import sys
 import threading
+import types
 import weakref
 from typing import Any, Callable, Iterable, List, Set, Tuple
 
@@ -91,8 +92,9 @@ def _wrap_start_raw(hook: _Hook, original: Any) -> Any:
     def start_new_thread(function: Any, *args: Any, **kwargs: Any) -> Any:  # C's parameters have no names
         if not hook.active:
             return original(function, *args, **kwargs)
-        code = getattr(getattr(function, "__func__", function), "__code__", None)
-        if code is None and not hasattr(type(function).__call__, "__code__"):
+        plain = function.__func__ if type(function) is types.MethodType else function
+        code = plain.__code__ if type(plain) is types.FunctionType else None
+        if code is None and _compat.attribute(type(function).__call__, "__code__") is None:
             function = _in_a_frame(function)
             code = function.__code__
         birth = Birth(current_owner(), raw_stack(sys._getframe(1)), code)

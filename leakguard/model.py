@@ -123,13 +123,13 @@ class LeakError(AssertionError):
         return (type(self), (str(self), self.leaks))
 
 
-def printable(text: object, limit: int = NAME_LIMIT) -> str:
+def printable(text: Any, limit: int = NAME_LIMIT) -> str:
     """Return any object as one printable line of at most `limit` characters.
 
     A thread's name may be a million characters, hold control characters or not be a
     string at all, and its ``__str__`` may raise.
     """
-    if not isinstance(text, str):
+    if not issubclass(type(text), str):  # isinstance() would ask a proxy's class, which may raise
         try:
             text = str(text)
         except Exception as error:  # a user's __str__ may raise anything; the report must not die of it

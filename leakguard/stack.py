@@ -57,7 +57,10 @@ class Call(NamedTuple):
     def is_c(self) -> bool:
         """Whether it is a function of C."""
         called = self.method if self.function is None else self.function.thing
-        return isinstance(called, (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType))
+        return _compat.is_of(called, _FUNCTIONS_OF_C)
+
+
+_FUNCTIONS_OF_C = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
 
 
 class Frame:
@@ -97,7 +100,7 @@ class Frame:
         found = _compat.plain_attribute(owner.thing, name)
         if found is _compat.MISSING:
             return None
-        if isinstance(found, types.FunctionType) and _compat.class_attribute(owner.thing, name) is found:
+        if type(found) is types.FunctionType and _compat.class_attribute(owner.thing, name) is found:
             return Value(None, method_key(owner.thing, found.__name__), True, owner.start)
         return Value(found, id(found), True, owner.start)
 
@@ -225,13 +228,13 @@ _WAITS = ("acquire", "__enter__", "get")
 
 def _waited_for(function: Any) -> Any:
     """What a bound method of C waits for: a Condition has its lock's own ``acquire``."""
-    is_wait = isinstance(function, types.BuiltinMethodType) and function.__name__ in _WAITS
+    is_wait = _compat.is_of(function, types.BuiltinMethodType) and function.__name__ in _WAITS
     return _unless_free(function.__self__) if is_wait else None
 
 
 def _unless_free(thing: Any) -> Any:
     """A lock that is held, or a simple queue; None for anything else, or a lock that somebody has just released."""
-    if isinstance(thing, _compat.LOCKS):
+    if _compat.is_of(thing, _compat.LOCKS):
         return thing if _compat.is_locked(thing) else None
     return thing if _compat.is_simple_queue(thing) else None
 
@@ -342,7 +345,7 @@ def _is_run(frame: Frame) -> bool:
 
 def _claim_run(found: Counter[Key], frame: Frame) -> None:
     target, arguments = _compat.thread_call(frame.variables["self"])
-    is_inlined = RUN_IS_INLINED and isinstance(target, types.FunctionType)
+    is_inlined = RUN_IS_INLINED and type(target) is types.FunctionType
     found[id(target)] += 1  # on the stack, or as the function that the next frame runs
     if type(arguments) is tuple and arguments and not is_inlined:
         found[id(arguments)] += 1

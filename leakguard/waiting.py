@@ -155,8 +155,8 @@ def _joined(frames: Sequence[Any], call: Optional[Call], ident: int) -> Iterator
 
 def _barrier(frames: Sequence[Any], call: Optional[Call], ident: int) -> Iterator[str]:
     for frame in frames:
-        barrier = frame.f_locals.get("self") if frame.f_globals.get("__name__") == "threading" else None
-        if isinstance(barrier, threading.Barrier):
+        barrier: Any = frame.f_locals.get("self") if frame.f_globals.get("__name__") == "threading" else None
+        if _compat.is_of(barrier, threading.Barrier):
             yield f"{barrier.n_waiting} of {barrier.parties} there"
             return
 
@@ -164,15 +164,15 @@ def _barrier(frames: Sequence[Any], call: Optional[Call], ident: int) -> Iterato
 def _child(frames: Sequence[Any], call: Optional[Call], ident: int) -> Iterator[str]:
     cls = getattr(sys.modules.get("subprocess"), "Popen", ())
     for frame in reversed(frames):
-        popen = frame.f_locals.get("self") if frame.f_globals.get("__name__") == "subprocess" else None
-        if isinstance(popen, cls):
+        popen: Any = frame.f_locals.get("self") if frame.f_globals.get("__name__") == "subprocess" else None
+        if _compat.is_of(popen, cls):
             yield f"for {command_text(popen.args)}"
             return
 
 
 def _socket(frames: Sequence[Any], call: Optional[Call], ident: int) -> Iterator[str]:
     candidates = [call.owner if call is not None else None, *(f.f_locals.get("self") for f in reversed(frames))]
-    sock = next((thing for thing in candidates if isinstance(thing, socket.SocketType)), None)
+    sock = next((thing for thing in candidates if _compat.is_of(thing, socket.SocketType)), None)
     if sock is not None:
         is_connecting = call is not None and call.attribute == "connect"
         here, there = socket.SocketType.getsockname, socket.SocketType.getpeername  # whatever a subclass makes of them
@@ -194,7 +194,7 @@ def thread_text(thread: Any) -> str:
     if not re.fullmatch(r"Thread-\d+( \(.*\))?|ThreadPoolExecutor-\d+_\d+", name):
         return f"thread {name!r}"
     target = _compat.thread_target(thread)
-    return f"a thread of {printable(getattr(target, '__qualname__', type(target).__qualname__))}"
+    return f"a thread of {printable(_compat.attribute(target, '__qualname__') or type(target).__qualname__)}"
 
 
 def command_text(command: Any) -> str:

@@ -210,7 +210,7 @@ def descriptor_without_an_object(bed):
 
 
 @plant(
-    "file", "listening socket", r"INET STREAM, listening on 127\.0\.0\.1:\d+, held by socket.socket", CLOSE,
+    "file", "listening socket", r"INET STREAM, listening on 127\.0\.0\.1:\*, held by socket.socket", CLOSE,
     twin=closed_socket, where=HAS_LIST
 )  # fmt: skip
 def listening_socket(bed):
@@ -220,7 +220,7 @@ def listening_socket(bed):
 
 
 @plant(
-    "file", "socket", r"INET STREAM, from 127.0.0.1:\d+, to 127.0.0.1:\d+, held by socket.socket", CLOSE,
+    "file", "socket", r"INET STREAM, from 127.0.0.1:\*, to 127.0.0.1:\*, held by socket.socket", CLOSE,
     twin=closed_socket, where=HAS_LIST
 )  # fmt: skip
 def connected_socket(bed):
@@ -297,7 +297,7 @@ async def closed_transport(bed):
 
 
 @plant(
-    "file", "socket", r"INET DGRAM, from 127\.0\.0\.1:\d+, held by socket.socket",
+    "file", "socket", r"INET DGRAM, from 127\.0\.0\.1:\*, held by socket.socket",
     "close() the asyncio transport in a cleanup",
     twin=closed_transport, where=HAS_LIST, has_line=False
 )  # fmt: skip

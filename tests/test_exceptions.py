@@ -10,6 +10,7 @@ import threading
 import unittest
 from unittest import mock
 
+from leakguard import deaths, origin
 from tests.guarded import place, run_inner, run_inner_async
 from tests.planting import run_fresh
 from tests.suites import run_leakguard
@@ -114,6 +115,12 @@ class ThreadTests(unittest.TestCase):
                     print(len(guard.leaks), *called, getattr(place, name) is mine)
         """
         self.assertEqual(run_fresh(script), "2 before inside before True\n" * 2)
+
+    def test_module_of_the_hook(self):
+        """The hook says that it is of the module of the one before it: CPython's own tests list `threading` by that."""
+        modules = []
+        run_inner(lambda test: modules.append(threading.excepthook.__module__), leak_kinds=("exception",))
+        self.assertEqual(modules, [threading.__excepthook__.__module__ if hasattr(threading, "__excepthook__") else "_thread"])
 
     def test_broken_str(self):
         """An exception that cannot be shown is reported all the same."""
@@ -246,6 +253,20 @@ class LoopTests(unittest.TestCase):
 
         for leaks_of in self.run_both(leaks):
             self.assertEqual([leak.kind for leak in leaks_of], ["task"])
+
+
+class TextTests(unittest.TestCase):
+    """What is said of a death."""
+
+    def test_same_in_every_run(self):
+        """Addresses of objects and numbers of descriptors are not in it."""
+        found = []
+        for text in ("unclosed <socket.socket fd=31, family=2>", "unclosed <Thing at 0x7f6e66727060>"):
+            with mock.patch.object(origin, "deaths", []) as noted:
+                deaths._note("resource not closed", ResourceWarning(text), None, "close() it")
+            found += [death.name for death in noted]
+        expected = ["unclosed <socket.socket fd=*, family=2>", "unclosed <Thing>"]
+        self.assertEqual(found, [f"ResourceWarning: {text}" for text in expected])
 
 
 class WarningTests(unittest.TestCase):

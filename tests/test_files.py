@@ -99,25 +99,22 @@ class FileTests(unittest.TestCase):
         self.assertEqual(outcome.leaks, [])
 
     def test_sockets(self):
-        """A socket is described by its family, its addresses and its state."""
+        """A socket is described by its family, its addresses and its state; a port that the system chose is ``*``."""
 
         def listens(test):
             server = socket.create_server(("127.0.0.1", 0))
             self.addCleanup(server.close)
-            self.address = "{}:{}".format(*server.getsockname())
 
         def connects(test):
             client = socket.create_connection(server.getsockname())
             self.addCleanup(client.close)
-            self.address = "{}:{}".format(*client.getsockname())
 
         (found,) = self.named(listens)
-        expected = f"INET STREAM, listening on {self.address}, held by socket.socket"
+        expected = "INET STREAM, listening on 127.0.0.1:*, held by socket.socket"
         self.assertEqual(found, ("listening socket", expected))
         with socket.create_server(("127.0.0.1", 0)) as server:
-            peer = "{}:{}".format(*server.getsockname())
             (found,) = self.named(connects)
-            expected = f"INET STREAM, from {self.address}, to {peer}, held by socket.socket"
+            expected = "INET STREAM, from 127.0.0.1:*, to 127.0.0.1:*, held by socket.socket"
             self.assertEqual(found, ("socket", expected))
 
     def test_pipe(self):

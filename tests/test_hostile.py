@@ -1,6 +1,8 @@
 """What a hostile test does to the guard: its own outcome stays, the leak is found, the run goes on."""
 
+import _thread
 import asyncio
+import collections.abc
 import logging
 import os
 import shutil
@@ -234,6 +236,150 @@ class BrokenProbeTests(unittest.TestCase):
             outcome = self.outcome("thread", "suspects", is_strict)
         self.assertEqual(outcome.counts(), (0, 0))
         self.assertIn("WARNING", [level for level, _ in outcome.logged])
+
+
+class Proxy:
+    """An object that raises whatever it is asked: what a lazy proxy without its target does."""
+
+    __class__ = property(broken)
+    __eq__ = __hash__ = __bool__ = __len__ = __iter__ = __repr__ = __str__ = broken
+
+    def __init__(self, call=broken):
+        object.__setattr__(self, "call", call)
+
+    def __getattr__(self, name):
+        broken()
+
+    def __call__(self, *arguments):
+        return self.call(*arguments)
+
+
+class ProxyTests(unittest.TestCase):
+    """Objects of the user's that raise for each question, their class included, near what leaks."""
+
+    def assertLeaks(self, outcome, *states):
+        """The outcome has these leaks, in words, and nothing broke."""
+        self.assertEqual([leak.state for leak in outcome.leaks], list(states), outcome.leaks)
+        self.assertEqual(outcome.warned, [])
+        self.assertEqual([text for level, text in outcome.logged if level == "WARNING"], [])
+
+    def test_callbacks_of_a_task(self):
+        """A task that proxies and mocks wait for is described as any other."""
+
+        async def leaks(test):
+            for callback in (mock.Mock(), mock.MagicMock(), Proxy(lambda future: None)):
+                task = asyncio.ensure_future(asyncio.sleep(3600))
+                task.add_done_callback(callback)
+                kept.append(task)
+
+        kept = []
+        with mock.patch.object(asyncio.BaseEventLoop, "call_exception_handler"):  # asyncio asks a proxy for its class
+            outcome = run_inner_async(leaks)
+        self.assertLeaks(outcome, "pending", "pending", "pending")
+
+    def test_coroutine(self):
+        """A task of a coroutine that is not Python's own, and raises for what it has not, is found."""
+
+        class Own(collections.abc.Coroutine):
+            __eq__ = __bool__ = __getattr__ = broken
+            __hash__ = object.__hash__
+
+            def send(self, value):
+                """Go on for ever."""
+
+            def throw(self, *error):
+                """End."""
+                raise error[0]
+
+            def __await__(self):
+                return self
+
+        async def leaks(test):
+            kept.append(asyncio.get_running_loop().create_task(Own()))
+            await asyncio.sleep(0)
+
+        kept = []
+        outcome = run_inner_async(leaks)
+        self.assertLeaks(outcome, "pending")
+
+    def test_called_in_a_thread(self):
+        """The frames of a thread may have proxies in them, and stand in calls of them."""
+        lock = threading.Lock()
+        self.addCleanup(lock.release)
+        lock.acquire()
+
+        def wait(proxy):
+            self = other = Proxy()  # what is looked for under these names is not there
+            proxy()
+            return self, other
+
+        def leaks(test):
+            thread = threading.Thread(target=wait, args=(Proxy(lock.acquire),), daemon=True)
+            thread.start()
+
+        self.assertLeaks(run_inner(leaks), "daemon, alive")
+
+    def test_class_is_not_asked_for(self):
+        """No object of a frame is asked for its class, whatever it would answer: it may be slow, or do things."""
+        lock, asked = threading.Lock(), []
+        self.addCleanup(lock.release)
+        lock.acquire()
+
+        class Curious:
+            __class__ = property(lambda self: asked.append(1) or Curious)
+
+            def __call__(self):
+                lock.acquire()
+
+        def wait(function):
+            function()
+
+        outcome = run_inner(lambda test: threading.Thread(target=wait, args=(Curious(),), daemon=True).start())
+        self.assertLeaks(outcome, "daemon, alive")
+        self.assertEqual(asked, [])
+
+    def test_raw_thread(self):
+        """A raw thread of a proxy starts, and is found."""
+        started, released, ended = threading.Event(), threading.Event(), threading.Event()
+
+        def wait():
+            started.set()
+            released.wait(JOIN_SECONDS)
+            ended.set()
+
+        def leaks(test):
+            _thread.start_new_thread(Proxy(wait), ())
+            started.wait(JOIN_SECONDS)
+
+        outcome = run_inner(leaks)
+        released.set()
+        ended.wait(JOIN_SECONDS)
+        self.assertLeaks(outcome, "raw, alive")
+
+    def test_exception_in_a_thread(self):
+        """An exception that does not say its class or text is noted."""
+
+        class Mute(Exception):
+            __class__ = property(broken)
+            __str__ = __repr__ = broken
+
+        def leaks(test):
+            thread = threading.Thread(target=throw, name="mute")
+            thread.start()
+            thread.join()
+
+        def throw():
+            raise Mute
+
+        self.assertLeaks(run_inner(leaks, leak_kinds=("exception",)), "uncaught in thread 'mute'")
+
+    def test_module(self):
+        """A module that is a proxy is compared by identity."""
+        with mock.patch.dict(sys.modules, {"tests.proxy": Proxy()}):
+            outcome = run_inner(
+                lambda test: sys.modules.update({"tests.proxy": Proxy()}), lambda test: None, leak_kinds=("environ",)
+            )
+        self.assertLeaks(outcome, "replaced")
 
 
 class SurroundingsTests(unittest.TestCase):

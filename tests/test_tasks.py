@@ -428,6 +428,27 @@ class OtherLoopTests(unittest.TestCase):
             self.assertEqual(run_inner(leaks).leaks, [])
         gate.set()
 
+    def test_never_told_to_cancel(self):
+        """What could not be cancelled, on a loop that is busy or closed, is not said to ignore it."""
+        background, gate, loop = LoopThread(self), threading.Event(), asyncio.new_event_loop()
+
+        def busy(test):
+            background.submit(blocked_body())
+            background.submit(asyncio.sleep(0)).result(JOIN_SECONDS)
+            background.loop.call_soon_threadsafe(gate.wait, JOIN_SECONDS)
+
+        def closed(test):
+            kept.append(loop.create_task(blocked_body()))
+            loop.run_until_complete(asyncio.sleep(0))
+            loop.close()
+
+        with mock.patch("leakguard.probes.tasks.TURN_SECONDS", 0.01):
+            outcome = run_inner(busy, closed)
+        gate.set()
+        self.assertEqual([(leak.kind, leak.cancels) for leak in outcome.leaks], [("task", 0), ("task", 0)])
+        self.assertNotIn("ignores cancellation", [leak.verdict for leak in outcome.leaks])
+        kept.clear()
+
     def test_stubborn_on_a_loop_of_a_thread(self):
         """One that swallows its cancellation there is reported once."""
         background = LoopThread(self)

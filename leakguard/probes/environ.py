@@ -39,7 +39,7 @@ class EnvironProbe(Probe):
         found: List[Change] = []
         for before, (read, _, changes_of) in zip(baseline, _STATE):
             now = read()
-            if now != before:
+            if not _is_equal(before, now):
                 found += changes_of(before, now)
         return found
 
@@ -161,8 +161,6 @@ def _modules() -> Dict[str, Any]:
 
 def _changed_modules(before: Dict[str, Any], now: Dict[str, Any]) -> List[Change]:
     """Modules that are another object by now; a new one, or one that was taken out, is no change of what is there."""
-    if list(map(now.get, before)) == list(before.values()):  # the usual case: something was imported
-        return []
     replaced = sorted(name for name, module in before.items() if name in now and now[name] is not module)
     return [Change(f"sys.modules[{n!r}]", "replaced", _module_restorer(n, before[n])) for n in replaced]
 
@@ -171,10 +169,18 @@ def _module_restorer(name: str, module: Any) -> Callable[[], None]:
     return lambda: sys.modules.__setitem__(name, module)
 
 
+def _is_equal(one: Any, other: Any) -> bool:
+    """Whether two readings are the same; what a handler or module of the user's says to that may be anything."""
+    try:
+        return bool(one is other or one == other)
+    except Exception:
+        return False
+
+
 def _changed_handlers(before: Sequence[Any], now: Sequence[Any]) -> List[Change]:
     """One that an event loop has put there is the loop's: the kind ``timer`` knows it."""
-    changed = [(n, new) for n, old, new in zip(_compat.SIGNALS, before, now) if old is not new and old != new]
-    numbers = [n for n, new in changed if not str(getattr(new, "__module__", "")).startswith("asyncio.")]
+    changed = [(n, new) for n, old, new in zip(_compat.SIGNALS, before, now) if not _is_equal(old, new)]
+    numbers = [n for n, new in changed if not str(_compat.attribute(new, "__module__")).startswith("asyncio.")]
     handlers = dict(zip(_compat.SIGNALS, before))
     return [Change(changes.handler(n), "changed", _restore_handler(n, handlers[n])) for n in numbers]
 

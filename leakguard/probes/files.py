@@ -11,6 +11,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 from leakguard import _compat, causes, facts, origin
 from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, class_name
+from leakguard.waiting import FIRST_EPHEMERAL_PORT
 
 _POLL = 0.002
 _Inode = Tuple[int, int]
@@ -169,7 +170,7 @@ def _spared() -> Set[int]:
 
 
 def _describe(number: int) -> _Described:
-    """What a descriptor is, in words that are the same in another run but for ports."""
+    """What a descriptor is, in words that are the same in another run."""
     try:
         mode = os.fstat(number).st_mode
     except OSError:
@@ -259,6 +260,6 @@ def _address(read: Any) -> str:
     except OSError:
         return ""
     if isinstance(address, tuple):
-        return f"{address[0]}:{address[1]}"
+        return f"{address[0]}:{'*' if address[1] >= FIRST_EPHEMERAL_PORT else address[1]}"
     return printable(os.fsdecode(address)) if address else ""
 

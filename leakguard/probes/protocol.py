@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 
+from leakguard import _compat
 from leakguard.fingerprint import fingerprint as fingerprint
 from leakguard.model import Leak
 
@@ -91,7 +92,8 @@ class Probe:
 def unwrapped(target: Any) -> Any:
     """What a partial, or something that was decorated, calls in the end."""
     for _ in range(8):  # partial of partial: somebody may nest them for ever
-        inner = getattr(target, "func", None) or getattr(target, "__wrapped__", None)
+        inner = _compat.attribute(target, "func")
+        inner = inner if inner is not None else _compat.attribute(target, "__wrapped__")
         if inner is None:
             break
         target = inner
@@ -101,9 +103,9 @@ def unwrapped(target: Any) -> Any:
 def target_name(target: Any) -> str:
     """``module.qualname`` of a function, method or partial."""
     target = unwrapped(target)
-    owner = getattr(target, "__self__", None)
-    name = getattr(target, "__qualname__", type(target).__qualname__)
-    module = getattr(target, "__module__", None) or type(owner).__module__
+    owner = _compat.attribute(target, "__self__")
+    name = _compat.attribute(target, "__qualname__") or type(target).__qualname__
+    module = _compat.attribute(target, "__module__") or type(owner).__module__
     return f"{module}.{name}"
 
 

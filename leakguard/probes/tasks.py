@@ -9,7 +9,7 @@ import gc
 import sys
 import types
 import weakref
-from typing import Any, FrozenSet, Generator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, FrozenSet, Generator, List, Optional, Sequence, Set, Tuple
 
 from leakguard import _compat, awaiting, causes, facts, origin
 from leakguard.model import Leak, printable
@@ -64,7 +64,7 @@ class TaskProbe(Probe):
             name = f"{_module_of(thing.ag_frame)}.{thing.__qualname__}"
             return printable(thing.__qualname__), (class_name(thing), name)
         coroutine = thing.get_coro()
-        target = getattr(coroutine, "__qualname__", type(coroutine).__qualname__)
+        target = _compat.attribute(coroutine, "__qualname__") or type(coroutine).__qualname__
         frame = _frame(coroutine)
         module = _module_of(frame) if frame is not None else type(coroutine).__module__
         return printable(thing.get_name()), (class_name(thing), f"{module}.{target}")
@@ -75,7 +75,7 @@ class TaskProbe(Probe):
         birth = origin.birth_of_task(thing)
         if birth is not None:
             return origin.origin_of(birth.stack)
-        noted = getattr(thing.get_coro(), "cr_origin", None)
+        noted = _compat.attribute(thing.get_coro(), "cr_origin")
         if noted:
             return origin.origin_of_traceback(noted)
         return origin.origin_of_traceback(_compat.debug_stack(thing))
@@ -111,18 +111,21 @@ class TaskProbe(Probe):
         """Cancel leaked tasks; what survives is taken out of its loop, which would wait for it for ever."""
         tasks = [t for t in things if not _is_async_generator(t)]
         went_on = {id(task): 0 for task in tasks}
+        asked = went_on.copy()
         for _ in range(CANCELS):
+            before = asked.copy()
             for task in tasks:
-                _cancel(task)
+                _cancel(task, asked)
             for _ in range(TURNS_PER_CANCEL if tasks else 0):
                 yield
             tasks = [t for t in tasks if not t.done()]
-            for task in tasks:  # on a loop that does not turn here, it may not have been told yet
-                went_on[id(task)] += not _compat.is_being_cancelled(task)
+            for task in tasks:  # on a loop that is closed or does not turn here, it may not have been told yet
+                is_asked = asked[id(task)] > before[id(task)]
+                went_on[id(task)] += is_asked and not _compat.is_being_cancelled(task)
         for task in tasks:
             _compat.unregister_task(task)
-        before = [(task, _compat.cancels_of(task) - CANCELS) for task in tasks if went_on[id(task)] == CANCELS]
-        return [(task, CANCELS + max(cancels, 0)) for task, cancels in before]
+        earlier = [(task, _compat.cancels_of(task) - CANCELS) for task in tasks if went_on[id(task)] == CANCELS]
+        return [(task, CANCELS + max(cancels, 0)) for task, cancels in earlier]
 
     def allow(self, thing: Any) -> Optional[str]:
         if not (hasattr(thing, "get_coro") and hasattr(thing, "get_loop")):
@@ -178,7 +181,7 @@ def _nothing() -> None:
 def _origin_stack(task: Any) -> Tuple[str, ...]:
     """The stack that made a task, as it was noted: by a hook, or by Python itself in debug mode."""
     noted = origin.birth_texts(origin.birth_of_task(task))
-    return noted or origin.traceback_texts(getattr(task.get_coro(), "cr_origin", None) or _compat.debug_stack(task))
+    return noted or origin.traceback_texts(_compat.attribute(task.get_coro(), "cr_origin") or _compat.debug_stack(task))
 
 
 def _in_order(things: Sequence[Any]) -> List[Any]:
@@ -225,15 +228,21 @@ def _left_suspended(generators: Sequence[Any]) -> List[Any]:
     return [g for g in generators if g.ag_frame is not None and not g.ag_running and id(g) not in in_use]
 
 
-def _cancel(task: Any) -> None:
+def _cancel(task: Any, asked: Dict[int, int]) -> None:
+    """Cancel a task, and count it by its id as soon as that is done: another thread's loop may be busy."""
+
+    def cancel() -> None:
+        task.cancel()
+        asked[id(task)] += 1
+
     loop = task.get_loop()
     if loop.is_closed():
         return
     try:
         if loop.is_running() and not _runs_here(loop):
-            loop.call_soon_threadsafe(task.cancel)
+            loop.call_soon_threadsafe(cancel)
         else:
-            task.cancel()
+            cancel()
     except RuntimeError:
         pass  # the loop was closed in the meantime
 
@@ -244,9 +253,11 @@ def awaited_chain(awaitable: Any) -> List[Any]:
     while awaitable is not None and len(chain) < 256:
         chain.append(awaitable)
         for name in ("cr_await", "gi_yieldfrom", "ag_await"):
-            if hasattr(awaitable, name):
+            try:
                 awaitable = getattr(awaitable, name)
-                break
+            except Exception:  # it has none, or is of a class that raises anything else
+                continue
+            break
         else:
             inner = gc.get_referents(awaitable) if type(awaitable).__name__ in _DRIVERS else ()
             awaitable = next((one for one in inner if _is_awaitable(one)), None)
@@ -264,7 +275,7 @@ def _is_awaitable(thing: Any) -> bool:
 
 def _frame(awaitable: Any) -> Any:
     for name in ("cr_frame", "gi_frame", "ag_frame"):
-        frame = getattr(awaitable, name, None)
+        frame = _compat.attribute(awaitable, name)
         if frame is not None:
             return frame
     return None
@@ -293,7 +304,7 @@ def _facts(thing: Any, frames: Sequence[Any]) -> facts.Facts:
     if _is_async_generator(thing):
         return facts.Facts("task", flags=frozenset([facts.ASYNC_GENERATOR]))
     birth = origin.birth_of_task(thing)
-    entries = _compat.debug_stack(thing) or getattr(thing.get_coro(), "cr_origin", None) or ()
+    entries = _compat.debug_stack(thing) or _compat.attribute(thing.get_coro(), "cr_origin") or ()
     creators, flags = facts.made(birth, entries)
     if birth is not None and birth.extra is not None:
         flags.append(facts.SUBMITTED)

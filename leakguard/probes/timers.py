@@ -45,7 +45,7 @@ class TimerProbe(Probe):
     def names(self, thing: Any) -> Tuple[str, Tuple[str, ...]]:
         callback, number = _compat.handle_callback(thing), _signal_of(thing)
         target = unwrapped(callback)
-        name = getattr(target, "__qualname__", type(target).__qualname__)
+        name = _compat.attribute(target, "__qualname__") or type(target).__qualname__
         shown = name if number is None else signal.Signals(number).name
         return printable(shown), (class_name(thing), target_name(callback))
 
@@ -115,7 +115,7 @@ def _handles() -> Dict[int, Any]:
 def _is_asyncios(handle: Any) -> bool:
     """Whether asyncio scheduled it for itself: a sleep, a timeout, a transport's."""
     callback = _compat.handle_callback(handle)
-    return str(getattr(callback, "__module__", None) or type(callback).__module__).startswith("asyncio.")
+    return str(_compat.attribute(callback, "__module__") or type(callback).__module__).startswith("asyncio.")
 
 
 def _facts(handle: Any, is_signal: bool) -> facts.Facts:
