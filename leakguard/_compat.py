@@ -1165,7 +1165,7 @@ def pools_of(pids: Sequence[int]) -> List[Any]:
 
 def forget_at_exit(pool: Any) -> None:
     """Keep the interpreter's end from terminating a pool: it would wait for what a killed worker held (3.9 to 3.15)."""
-    finalizer = getattr(pool, "_terminate", None)
+    finalizer: Any = getattr(pool, "_terminate", None)
     if hasattr(finalizer, "cancel"):
         finalizer.cancel()
 

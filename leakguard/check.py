@@ -107,6 +107,7 @@ class Check:
         """Return what outlives the grace and one collection, described while it was still alive."""
         start = _compat.clock()
         is_settled = yield from self._settle(start)
+        self.waited = _compat.clock() - start
         suspects = [] if is_settled else self._look()
         findings = [self._describe(suspect) for suspect in suspects]
         if findings:
@@ -117,7 +118,6 @@ class Check:
             findings, things = self._sort_out(findings)
             self._judge(findings, things)
             del things
-        self.waited = _compat.clock() - start
         return findings
 
     def _sort_out(self, findings: List[Finding]) -> Tuple[List[Finding], List[Thing]]:

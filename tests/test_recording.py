@@ -13,6 +13,7 @@ from leakguard.record import LIVE
 from leakguard.recording import LiveCounter, Recorder
 from leakguard.runner import GuardedRunner, Record
 from tests.doubles import BlockedThread
+from tests.guarded import PATIENT, while_waiting
 from tests.suites import own_record, suite_of
 
 
@@ -137,11 +138,11 @@ class OutcomeTests(unittest.TestCase):
 
         class Case(unittest.TestCase):
             def test(self):
-                released = threading.Event()
                 threading.Thread(target=released.wait).start()
-                threading.Timer(0.001, released.set).start()
 
-        run = run_recorded(Case, grace=10.0)
+        released = threading.Event()
+        with while_waiting("thread", released.set):
+            run = run_recorded(Case, grace=PATIENT)
         (test,) = run.tests
         self.assertEqual((test.outcome, run.reports), ("passed", ()))
         self.assertGreater(test.waited, 0.0)
