@@ -1401,6 +1401,15 @@ def instructions(code: Any) -> List[Instruction]:
     return found
 
 
+def is_precall(code: Any, instruction: int) -> bool:
+    """Whether an instruction is the PRECALL of 3.11, which makes the call itself once it is specialized."""
+    if sys.version_info[:2] != (3, 11):
+        return False
+    import dis
+
+    return dis.opname[code.co_code[instruction]] == "PRECALL"
+
+
 class Handler(NamedTuple):
     """An entry of a code object's exception table, in bytes."""
 

@@ -34,7 +34,8 @@ class Facts(NamedTuple):
     names: FrozenSet[str] = frozenset()
     """What it is: its class and the classes that that is made of, its target, what that is bound to, who holds it."""
     frames: Tuple[str, ...] = ()
-    """The functions that it is in, innermost first; before them ``.recv`` if a function of C is being called."""
+    """The functions that it is in, innermost first; before them ``.recv`` if a function of C is being called, and after
+    them what it waits in, as its user knows that: see `operations_of`."""
     creators: Tuple[str, ...] = ()
     """The functions of libraries on the stack that created it, innermost first."""
     flags: FrozenSet[str] = frozenset()
@@ -64,6 +65,16 @@ def functions_of(frames: Sequence[Any], *, calls: bool = False) -> Tuple[str, ..
         called = _compat.blocking_call(frames[0].f_code, frames[0].f_lasti)
         return (f".{called}", *found) if called else tuple(found)
     return tuple(found)
+
+
+def operations_of(waiting_in: Optional[str]) -> Tuple[str, ...]:
+    """The operations in the text of what a thing waits in: ``asyncio.wait_for, for asyncio.Event.wait`` has two.
+
+    What its frames do not show is there: a function of C, the future of an executor, the task that ``wait_for`` has
+    made up to 3.11.
+    """
+    name, _, inner = (waiting_in or "").partition(", for ")
+    return tuple(one for one in (name.partition(", ")[0], inner) if one and "," not in one)
 
 
 def made(

@@ -197,6 +197,8 @@ def read(top: Any) -> List[Frame]:
 
 def is_in_call(top: Any) -> bool:
     """Whether a frame stands in a call, or where a ``with`` block is entered or left: else it runs."""
+    if _compat.is_precall(top.f_code, top.f_lasti):
+        return True
     at = [one for one in _compat.instructions(top.f_code) if one.offset <= top.f_lasti]
     return bool(at) and at[-1].opname.startswith(("CALL", "SETUP_WITH", "BEFORE_WITH", "FOR_ITER"))
 

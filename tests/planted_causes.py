@@ -423,42 +423,35 @@ def _(outer, test):
     running.wait()
 
 
-class Spinner:
+class PipeReader:
     def __init__(self, outer):
-        self.is_over, self.spins = False, threading.Event()
-        self.thread = threading.Thread(target=self.spin, daemon=True)
+        self.reads, (self.here, there) = threading.Event(), os.pipe()
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        outer.addCleanup(os.close, self.here)
         outer.addCleanup(self.thread.join)
-        outer.addCleanup(setattr, self, "is_over", True)
+        outer.addCleanup(os.close, there)
         self.thread.start()
 
-    def spin(self):
-        """Do what no row knows, without taking the processor from the others."""
-        self.spins.set()
-        while not self.is_over:
-            select_nothing(0.001)
-
-
-def select_nothing(seconds):
-    """Wait in a function of C that no row knows."""
-    import select
-
-    select.select([], [], [], seconds)
+    def read(self):
+        """Wait in a function of C that no row knows."""
+        self.reads.set()
+        os.read(self.here, 1)
 
 
 @plant("thread-in-init")
 def _(outer, test):
-    Spinner(outer).spins.wait()
+    PipeReader(outer).reads.wait()
 
 
 @plant("thread")
 def _(outer, test):
-    over = []
+    here, there = os.pipe()
+    outer.addCleanup(os.close, here)
 
-    def spin():
-        while not over:
-            select_nothing(0.001)
+    def read():
+        os.read(here, 1)
 
-    run(outer, spin, undo=lambda: over.append(1), within="spin")
+    run(outer, read, undo=lambda: os.close(there), within="read")
 
 
 # -- tasks: what is left of them is cancelled by the guard ----------------------------------------------------
@@ -580,6 +573,19 @@ async def _to_thread(outer, test):
 
 
 plant("to-thread")(_to_thread)
+
+
+@plant("task-executor")
+async def _(outer, test):
+    gate, busy = threading.Event(), threading.Event()
+    outer.addCleanup(gate.set)
+    job = asyncio.get_running_loop().run_in_executor(None, lambda: (busy.set(), gate.wait()))
+
+    async def ask():
+        await job
+
+    await keep(outer, ask())
+    busy.wait()
 
 
 @plant("task-subprocess")

@@ -25,6 +25,9 @@ from tests.natives import NativeDouble
 
 HOUR = 3600.0
 
+VERDICTS = {"timer": "waiting", "native": "unknown"}
+"""Of the kinds that have one; the others are no activities."""
+
 TIMER = "keep the handle that call_later() returns, and cancel() it in a cleanup"
 HANDLER = "loop.remove_signal_handler() in a cleanup"
 CLOSE = "close() it in a cleanup, or use it in a with block"
@@ -54,6 +57,7 @@ class Plant(NamedTuple):
     twin: Callable[..., Any]
     has_line: bool
     reported_as: str
+    verdict: str
 
 
 PLANTS = []
@@ -64,7 +68,8 @@ def plant(kind, name, state, hint, *, twin, has_line=True, where=True, reported_
 
     def enter(leaks):
         if where:
-            PLANTS.append(Plant(kind, name, state, hint, leaks, twin, has_line, reported_as or kind))
+            verdict = VERDICTS.get(kind, "")
+            PLANTS.append(Plant(kind, name, state, hint, leaks, twin, has_line, reported_as or kind, verdict))
         return leaks
 
     return enter

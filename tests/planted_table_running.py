@@ -2,7 +2,10 @@
 
 A plant is called in a guarded test. It starts one thing, named ``planted`` where it can have a name, on the line that
 ends with ``# creates``; the thing waits on the line that ends with ``# waits``. It returns how the thing is ended. The
-clean twin of a plant is the plant and that. A row may say more: its verdict, its fix.
+clean twin of a plant is the plant and that.
+
+What a plant waits for can be reached through how it is ended: such a one is ``waiting``, whatever it waits in. Those that
+are ``stuck`` are ended by their frames.
 """
 
 import _thread
@@ -10,6 +13,8 @@ import asyncio
 import concurrent.futures
 import contextlib
 import ctypes
+import functools
+import gc
 import multiprocessing
 import os
 import queue
@@ -24,8 +29,48 @@ from typing import Callable, NamedTuple, Optional
 from unittest import mock
 
 from tests.doubles import JOIN_SECONDS
+from tests.forgotten import wake
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(1000)"]
+
+# fmt: off
+THREAD = "stop the thread's loop and join() it in a cleanup"
+QUEUE_FULL = THREAD + ": nobody takes from the full queue that it puts to"
+QUEUE_JOIN = THREAD + ": somebody has to call task_done() for each item of the queue that it join()s"
+EVENT = THREAD + ": set() the Event that it waits for"
+CONDITION = THREAD + ": notify_all() the Condition that it waits for"
+LOCK = THREAD + ": the Lock that it waits for was never released, so hold it in a with block"
+SEMAPHORE = THREAD + ": nobody calls release() of the Semaphore that it waits for"
+BARRIER = THREAD + ": abort() the Barrier that it waits at"
+JOINS = THREAD + ": end the thread that it joins first"
+FUTURE = THREAD + ": the future whose result() it waits for is never done"
+SLEEPS = THREAD + ": it ends at once if it waits for an Event in the place of time.sleep()"
+SOCKET_READ = THREAD + ": shutdown() the socket that it reads from, then close() that"
+SOCKET_ACCEPT = THREAD + ": shutdown() the listening socket that it accepts from, then close() that"
+SELECTOR = THREAD + ": wake its selector with a byte through a socketpair()"
+CHILD = THREAD + ": terminate() the child that it waits for"
+EXECUTOR = "shut the executor down: use it in a with block, or addCleanup(executor.shutdown)"
+EXECUTOR_BUSY = EXECUTOR + ", once its job can end"
+LOOP = "loop.call_soon_threadsafe(loop.stop), then join() the thread and close() the loop"
+ASYNCIO_RUN = ("end the coroutine given to asyncio.run(): loop.call_soon_threadsafe(task.cancel), "
+               "then join() the thread")
+RAW = "let it end, and wait for that, before the test does"
+TIMER = "cancel() the timer and join() it in a cleanup"
+TASK = "cancel() it and await it, or own it with asyncio.TaskGroup"
+TASK_EVENT = TASK + ": nobody set() the Event that it waits for"
+TASK_QUEUE = TASK + ": it loops on a queue that gets no more items"
+TASK_LOCK = TASK + ": the lock that it waits for was never released, so hold it in an async with block"
+TASK_GROUP = TASK + ": a task of its TaskGroup does not end"
+TASK_JOB = TASK + ": the job in its thread goes on all the same, so make that end first"
+TASK_EXECUTOR = TASK + ": a job that an executor has begun goes on all the same, so make that end first"
+TASK_STREAM = TASK + ": close() the StreamWriter of the stream that it reads"
+TASK_UNHELD = TASK + ": nobody keeps it, so keep what create_task() returns"
+TASK_SERVER = "close() the asyncio server and await its wait_closed(), or use it in an async with block"
+POPEN = "terminate() it and wait() for it in a cleanup, or use it in a with block"
+SHELL = "terminate() it and wait() for it in a cleanup; with shell=True that ends the shell alone"
+DAEMON = "terminate() and join() it in a cleanup: a daemon lives until the interpreter exits"
+FORK = "let the child end with os._exit() and os.waitpid() for it"
+# fmt: on
 
 
 class Plant(NamedTuple):
@@ -35,22 +80,22 @@ class Plant(NamedTuple):
     kind: str
     plant: Callable
     waiting_in: Optional[str]
+    verdict: str
+    fix: str
     leak: str = "planted"
     """The name of the leak."""
     since: tuple = (3, 9)
     """The first Python that has it."""
-    verdict: Optional[str] = None
-    fix: Optional[str] = None
 
 
 TABLE = []
 
 
-def plant(kind, waiting_in, **more):
+def plant(kind, waiting_in, verdict, fix, **more):
     """Put a function into the table."""
 
     def note(function):
-        TABLE.append(Plant(function.__name__, kind, function, waiting_in, **more))
+        TABLE.append(Plant(function.__name__, kind, function, waiting_in, verdict, fix, **more))
         return function
 
     return note
@@ -77,7 +122,7 @@ def planted(body):
 # -- threads -------------------------------------------------------------------------------------
 
 
-@plant("thread", "queue.Queue.get")
+@plant("thread", "queue.Queue.get", "waiting", THREAD)
 def queue_get(test):
     things = queue.Queue()
 
@@ -89,7 +134,7 @@ def queue_get(test):
     return Body(thread, lambda: things.put(None))
 
 
-@plant("thread", "queue.Queue.put")
+@plant("thread", "queue.Queue.put", "waiting", QUEUE_FULL)
 def queue_put(test):
     things = queue.Queue(1)
     things.put(1)
@@ -102,7 +147,7 @@ def queue_put(test):
     return Body(thread, things.get)
 
 
-@plant("thread", "queue.Queue.join, 1 unfinished task")
+@plant("thread", "queue.Queue.join, 1 unfinished task", "waiting", QUEUE_JOIN)
 def queue_join(test):
     things = queue.Queue()
     things.put(1)
@@ -115,7 +160,7 @@ def queue_join(test):
     return Body(thread, things.task_done)
 
 
-@plant("thread", "queue.SimpleQueue.get")
+@plant("thread", "queue.SimpleQueue.get", "waiting", THREAD)
 def simple_queue_get(test):
     things = queue.SimpleQueue()
 
@@ -127,7 +172,7 @@ def simple_queue_get(test):
     return Body(thread, lambda: things.put(None))
 
 
-@plant("thread", "threading.Event.wait")
+@plant("thread", "threading.Event.wait", "waiting", EVENT)
 def event_wait(test):
     event = threading.Event()
 
@@ -139,7 +184,7 @@ def event_wait(test):
     return Body(thread, event.set)
 
 
-@plant("thread", "threading.Condition.wait")
+@plant("thread", "threading.Condition.wait", "waiting", CONDITION)
 def condition_wait(test):
     condition = threading.Condition()
     is_over = []
@@ -159,7 +204,7 @@ def condition_wait(test):
     return Body(thread, release)
 
 
-@plant("thread", "threading.Condition.acquire, held by thread 'MainThread'")
+@plant("thread", "threading.Condition.acquire, held by thread 'MainThread'", "waiting", LOCK)
 def condition_enter(test):
     condition = threading.Condition()
     condition.acquire()
@@ -173,7 +218,7 @@ def condition_enter(test):
     return Body(thread, condition.release)
 
 
-@plant("thread", "threading.Lock.acquire")
+@plant("thread", "threading.Lock.acquire", "waiting", LOCK)
 def lock_acquire(test):
     lock = threading.Lock()
     lock.acquire()
@@ -208,7 +253,7 @@ class Guarded:
         self.holder.join(JOIN_SECONDS)
 
 
-@plant("thread", "threading.Lock.acquire, held by thread 'holder'")
+@plant("thread", "threading.Lock.acquire, held by thread 'holder'", "waiting", LOCK)
 def lock_with(test):
     guarded = Guarded()
 
@@ -221,7 +266,7 @@ def lock_with(test):
     return Body(thread, guarded.end)
 
 
-@plant("thread", "threading.Lock.acquire")
+@plant("thread", "threading.Lock.acquire", "waiting", LOCK)
 def lock_as_target(test):
     lock = threading.Lock()
     lock.acquire()
@@ -230,7 +275,7 @@ def lock_as_target(test):
     return Body(thread, lock.release)
 
 
-@plant("thread", "threading.RLock.acquire, held by thread 'MainThread'")
+@plant("thread", "threading.RLock.acquire, held by thread 'MainThread'", "waiting", LOCK)
 def rlock_acquire(test):
     lock = threading.RLock()
     lock.acquire()
@@ -244,7 +289,7 @@ def rlock_acquire(test):
     return Body(thread, lock.release)
 
 
-@plant("thread", "threading.RLock.acquire, held by thread 'MainThread'")
+@plant("thread", "threading.RLock.acquire, held by thread 'MainThread'", "waiting", LOCK)
 def rlock_with(test):
     lock = threading.RLock()
     lock.acquire()
@@ -258,7 +303,7 @@ def rlock_with(test):
     return Body(thread, lock.release)
 
 
-@plant("thread", "threading.Semaphore.acquire")
+@plant("thread", "threading.Semaphore.acquire", "waiting", SEMAPHORE)
 def semaphore_acquire(test):
     semaphore = threading.Semaphore(0)
 
@@ -270,7 +315,7 @@ def semaphore_acquire(test):
     return Body(thread, semaphore.release)
 
 
-@plant("thread", "threading.Semaphore.acquire")
+@plant("thread", "threading.Semaphore.acquire", "waiting", SEMAPHORE)
 def semaphore_with(test):
     semaphore = threading.BoundedSemaphore(1)
     semaphore.acquire()
@@ -284,7 +329,7 @@ def semaphore_with(test):
     return Body(thread, semaphore.release)
 
 
-@plant("thread", "threading.Barrier.wait, 1 of 2 there")
+@plant("thread", "threading.Barrier.wait, 1 of 2 there", "waiting", BARRIER)
 def barrier_wait(test):
     barrier = threading.Barrier(2)
 
@@ -296,7 +341,7 @@ def barrier_wait(test):
     return Body(thread, barrier.wait)
 
 
-@plant("thread", "threading.Thread.join, for thread 'holder'")
+@plant("thread", "threading.Thread.join, for thread 'holder'", "waiting", JOINS)
 def thread_join(test):
     guarded = Guarded()
 
@@ -308,7 +353,7 @@ def thread_join(test):
     return Body(thread, guarded.end)
 
 
-@plant("thread", "threading.Thread.join, for a thread of Guarded.hold")
+@plant("thread", "threading.Thread.join, for a thread of Guarded.hold", "waiting", JOINS)
 def thread_join_of_a_number(test):
     guarded = Guarded()
     guarded.holder.name = "Thread-12 (hold)"
@@ -321,7 +366,7 @@ def thread_join_of_a_number(test):
     return Body(thread, guarded.end)
 
 
-@plant("thread", "concurrent.futures.Future.result")
+@plant("thread", "concurrent.futures.Future.result", "waiting", FUTURE)
 def future_result(test):
     future = concurrent.futures.Future()
 
@@ -333,14 +378,16 @@ def future_result(test):
     return Body(thread, lambda: future.set_result(None))
 
 
-@plant("thread", "concurrent.futures.ThreadPoolExecutor's queue (idle worker), executor 'planted'", leak="planted_0")
+@plant(
+    "thread", "concurrent.futures.ThreadPoolExecutor's queue (idle worker), executor 'planted'", "waiting", EXECUTOR, leak="planted_0"
+)  # fmt: skip
 def executor_idle(test):
     executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="planted")
     executor.submit(int).result()  # creates
     return executor.shutdown
 
 
-@plant("thread", "threading.Event.wait", leak="planted_0")
+@plant("thread", "threading.Event.wait", "waiting", EXECUTOR_BUSY, leak="planted_0")
 def executor_busy(test):
     executor, event = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="planted"), threading.Event()
 
@@ -356,7 +403,7 @@ def executor_busy(test):
     return end
 
 
-@plant("thread", "time.sleep")
+@plant("thread", "time.sleep", "waiting", SLEEPS)
 def time_sleep(test):
     is_over = threading.Event()
 
@@ -369,7 +416,7 @@ def time_sleep(test):
     return Body(thread, is_over.set)
 
 
-@plant("thread", "socket.socket.recv, from 127.0.0.1:* to 127.0.0.1:*")
+@plant("thread", "socket.socket.recv, from 127.0.0.1:* to 127.0.0.1:*", "waiting", SOCKET_READ)
 def socket_recv(test):
     with socket.create_server(("127.0.0.1", 0)) as server:
         client = socket.create_connection(server.getsockname())
@@ -384,7 +431,7 @@ def socket_recv(test):
     return Body(thread, peer.close)
 
 
-@plant("thread", "socket.socket.accept, on 127.0.0.1:*")
+@plant("thread", "socket.socket.accept, on 127.0.0.1:*", "waiting", SOCKET_ACCEPT)
 def socket_accept(test):
     server = socket.create_server(("127.0.0.1", 0))
 
@@ -397,7 +444,7 @@ def socket_accept(test):
     return Body(thread, lambda: socket.create_connection(server.getsockname()).close())
 
 
-@plant("thread", "socket.socket.connect, from 127.0.0.1:* to 127.0.0.1:*")
+@plant("thread", "socket.socket.connect, from 127.0.0.1:* to 127.0.0.1:*", "waiting", THREAD)
 def socket_connect(test):
     server = socket.socket()
     server.bind(("127.0.0.1", 0))
@@ -431,7 +478,7 @@ def socket_connect(test):
     return end
 
 
-@plant("thread", "select.select")
+@plant("thread", "select.select", "waiting", SELECTOR)
 def select_select(test):
     here, there = socket.socketpair()
 
@@ -444,7 +491,7 @@ def select_select(test):
     return Body(thread, there.close)
 
 
-@plant("thread", f"selectors.{selectors.DefaultSelector.__name__}.select")
+@plant("thread", f"selectors.{selectors.DefaultSelector.__name__}.select", "waiting", SELECTOR)
 def selector_select(test):
     here, there = socket.socketpair()
 
@@ -460,7 +507,7 @@ def selector_select(test):
 
 if hasattr(select, "epoll"):
 
-    @plant("thread", "select.epoll.poll")
+    @plant("thread", "select.epoll.poll", "waiting", SELECTOR)
     def epoll_poll(test):
         here, there = socket.socketpair()
 
@@ -474,7 +521,7 @@ if hasattr(select, "epoll"):
         return Body(thread, there.close)
 
 
-@plant("thread", "subprocess.Popen.wait, for 'cat -'")
+@plant("thread", "subprocess.Popen.wait, for 'cat -'", "waiting", CHILD)
 def popen_wait(test):
     with open(os.devnull, "wb") as null:
         child = subprocess.Popen(["cat", "-"], stdin=subprocess.PIPE, stdout=null)
@@ -487,7 +534,7 @@ def popen_wait(test):
     return Body(thread, child.stdin.close)
 
 
-@plant("thread", "io.BufferedReader.read")
+@plant("thread", "io.BufferedReader.read", "waiting", THREAD)
 def pipe_read(test):
     here, there = os.pipe()
 
@@ -500,7 +547,7 @@ def pipe_read(test):
     return Body(thread, lambda: os.close(there))
 
 
-@plant("thread", "os.read")
+@plant("thread", "os.read", "waiting", THREAD)
 def os_read(test):
     here, there = os.pipe()
 
@@ -513,7 +560,7 @@ def os_read(test):
     return Body(thread, lambda: os.close(there))
 
 
-@plant("thread", "input")
+@plant("thread", "input", "waiting", THREAD)
 def input_of_a_line(test):
     here, there = os.pipe()
     file = open(here, encoding="utf-8")
@@ -539,7 +586,7 @@ def input_of_a_line(test):
     return end
 
 
-@plant("thread", "C code called at this line")
+@plant("thread", "C code called at this line", "waiting", THREAD)
 def c_code(test):
     here, there = os.pipe()
     library, buffer = ctypes.CDLL(None), ctypes.create_string_buffer(1)
@@ -553,7 +600,7 @@ def c_code(test):
     return Body(thread, lambda: os.close(there))
 
 
-@plant("thread", "asyncio event loop, no pending tasks")
+@plant("thread", "asyncio event loop, no pending tasks", "waiting", LOOP)
 def idle_loop(test):
     loop = asyncio.new_event_loop()
     thread = planted(loop.run_forever)
@@ -567,7 +614,7 @@ def idle_loop(test):
     return end
 
 
-@plant("thread", "asyncio event loop, 1 pending task")
+@plant("thread", "asyncio event loop, 1 pending task", "waiting", ASYNCIO_RUN)
 def running_loop(test):
     noted = {}
 
@@ -591,7 +638,7 @@ def running_loop(test):
     return Body(thread, release)
 
 
-@plant("thread", "threading.Event.wait", leak="planted_raw")
+@plant("thread", "threading.Event.wait", "waiting", RAW, leak="planted_raw")
 def raw_thread(test):
     event, over, is_ready = threading.Event(), threading.Event(), threading.Event()
 
@@ -610,7 +657,7 @@ def raw_thread(test):
     return end
 
 
-@plant("thread", "threading.Event.wait")
+@plant("thread", "threading.Event.wait", "waiting", TIMER)
 def timer(test):
     made = threading.Timer(1000.0, int)
     made.name, made.daemon = "planted", True
@@ -618,7 +665,7 @@ def timer(test):
     return Body(made, made.cancel)
 
 
-@plant("thread", None)
+@plant("thread", None, "running", THREAD)
 def busy(test):
     is_over = []
 
@@ -628,6 +675,30 @@ def busy(test):
     thread = planted(body)
     thread.start()  # creates
     return Body(thread, lambda: is_over.append(True))
+
+
+@plant("thread", "threading.Event.wait", "stuck", EVENT)
+def stuck_on_an_event(test):
+    event = threading.Event()
+
+    def body():
+        event.wait()  # waits
+
+    thread = planted(body)
+    thread.start()  # creates
+    return functools.partial(wake, thread.ident)
+
+
+@plant("thread", "queue.Queue.get", "stuck", THREAD)
+def stuck_on_a_queue(test):
+    things = queue.Queue()
+
+    def body():
+        things.get()  # waits
+
+    thread = planted(body)
+    thread.start()  # creates
+    return functools.partial(wake, thread.ident)
 
 
 # -- tasks ---------------------------------------------------------------------------------------
@@ -652,7 +723,7 @@ async def turn():
         await asyncio.sleep(0)
 
 
-@plant("task", "asyncio.sleep")
+@plant("task", "asyncio.sleep", "waiting", TASK)
 async def async_sleep(test):
     async def body():
         await asyncio.sleep(1000)  # waits
@@ -662,7 +733,7 @@ async def async_sleep(test):
     return Ended(task)
 
 
-@plant("task", "asyncio.Event.wait")
+@plant("task", "asyncio.Event.wait", "waiting", TASK_EVENT)
 async def async_event(test):
     async def body():
         await asyncio.Event().wait()  # waits
@@ -672,7 +743,7 @@ async def async_event(test):
     return Ended(task)
 
 
-@plant("task", "asyncio.Queue.get")
+@plant("task", "asyncio.Queue.get", "waiting", TASK_QUEUE)
 async def async_queue(test):
     async def body():
         await asyncio.Queue().get()  # waits
@@ -682,7 +753,7 @@ async def async_queue(test):
     return Ended(task)
 
 
-@plant("task", "asyncio.Lock.acquire")
+@plant("task", "asyncio.Lock.acquire", "waiting", TASK_LOCK)
 async def async_lock_with(test):
     lock = asyncio.Lock()
     await lock.acquire()
@@ -696,7 +767,7 @@ async def async_lock_with(test):
     return Ended(task)
 
 
-@plant("task", "asyncio.Condition.wait")
+@plant("task", "asyncio.Condition.wait", "waiting", TASK)
 async def async_condition(test):
     async def body():
         condition = asyncio.Condition()
@@ -708,7 +779,7 @@ async def async_condition(test):
     return Ended(task)
 
 
-@plant("task", "asyncio.Future")
+@plant("task", "asyncio.Future", "waiting", TASK)
 async def async_future(test):
     future = asyncio.get_running_loop().create_future()
     test.addCleanup(future.done)  # somebody has to refer to it
@@ -726,7 +797,7 @@ async def blocked():
     await asyncio.Event().wait()
 
 
-@plant("task", "task 'inner'")
+@plant("task", "task 'inner'", "waiting", TASK)
 async def async_await_task(test):
     inner = asyncio.create_task(blocked(), name="inner")
 
@@ -738,7 +809,7 @@ async def async_await_task(test):
     return Ended(task, inner)
 
 
-@plant("task", "a task of blocked")
+@plant("task", "a task of blocked", "waiting", TASK)
 async def async_await_task_of_a_number(test):
     inner = asyncio.create_task(blocked())
 
@@ -750,7 +821,7 @@ async def async_await_task_of_a_number(test):
     return Ended(task, inner)
 
 
-@plant("task", "asyncio.wait_for, for asyncio.Event.wait")
+@plant("task", "asyncio.wait_for, for asyncio.Event.wait", "waiting", TASK_EVENT)
 async def async_wait_for(test):
     async def body():
         await asyncio.wait_for(asyncio.Event().wait(), 1000)  # waits
@@ -760,7 +831,7 @@ async def async_wait_for(test):
     return Ended(task)
 
 
-@plant("task", "asyncio.wait_for, for task 'inner'")
+@plant("task", "asyncio.wait_for, for task 'inner'", "waiting", TASK)
 async def async_wait_for_task(test):
     inner = asyncio.create_task(blocked(), name="inner")
 
@@ -772,7 +843,7 @@ async def async_wait_for_task(test):
     return Ended(task, inner)
 
 
-@plant("task", "asyncio.shield, for task 'inner'")
+@plant("task", "asyncio.shield, for task 'inner'", "waiting", TASK)
 async def async_shield(test):
     inner = asyncio.create_task(blocked(), name="inner")
 
@@ -784,7 +855,7 @@ async def async_shield(test):
     return Ended(task, inner)
 
 
-@plant("task", "asyncio.gather, for asyncio.sleep, task 'inner'")
+@plant("task", "asyncio.gather, for asyncio.sleep, task 'inner'", "waiting", TASK)
 async def async_gather(test):
     inner = asyncio.create_task(blocked(), name="inner")
 
@@ -796,7 +867,7 @@ async def async_gather(test):
     return Ended(task, inner)
 
 
-@plant("task", "asyncio.gather, for 4 tasks")
+@plant("task", "asyncio.gather, for 4 tasks", "waiting", TASK)
 async def async_gather_of_many(test):
     async def body():
         await asyncio.gather(*[blocked() for _ in range(4)])  # waits
@@ -806,7 +877,7 @@ async def async_gather_of_many(test):
     return Ended(task)
 
 
-@plant("task", "asyncio.wait, for task 'inner'")
+@plant("task", "asyncio.wait, for task 'inner'", "waiting", TASK)
 async def async_wait(test):
     inner = asyncio.create_task(blocked(), name="inner")
 
@@ -818,7 +889,7 @@ async def async_wait(test):
     return Ended(task, inner)
 
 
-@plant("task", "asyncio.TaskGroup, for a task of blocked, task 'inner'", since=(3, 11))
+@plant("task", "asyncio.TaskGroup, for a task of blocked, task 'inner'", "waiting", TASK_GROUP, since=(3, 11))
 async def async_task_group(test):
     async def body():
         async with asyncio.TaskGroup() as group:  # waits
@@ -830,7 +901,7 @@ async def async_task_group(test):
     return Ended(task)
 
 
-@plant("task", "asyncio.Event.wait")
+@plant("task", "asyncio.Event.wait", "waiting", TASK_EVENT)
 async def async_generator(test):
     async def things():
         yield 1
@@ -845,7 +916,7 @@ async def async_generator(test):
     return Ended(task)
 
 
-@plant("task", "asyncio.sleep")
+@plant("task", "asyncio.sleep", "waiting", TASK)
 async def async_nested(test):
     async def inner():
         await asyncio.sleep(1000)  # waits
@@ -862,7 +933,7 @@ async def async_nested(test):
     return Ended(task)
 
 
-@plant("task", "concurrent.futures.Future")
+@plant("task", "concurrent.futures.Future", "waiting", TASK_EXECUTOR)
 async def async_run_in_executor(test):
     event = threading.Event()
     test.addCleanup(event.set)
@@ -885,7 +956,7 @@ async def async_run_in_executor(test):
     return end
 
 
-@plant("task", "asyncio.to_thread")
+@plant("task", "asyncio.to_thread", "waiting", TASK_JOB)
 async def async_to_thread(test):
     event = threading.Event()
     test.addCleanup(event.set)
@@ -903,7 +974,7 @@ async def async_to_thread(test):
     return end
 
 
-@plant("task", "asyncio.StreamReader.readline, from 127.0.0.1:* to 127.0.0.1:*")
+@plant("task", "asyncio.StreamReader.readline, from 127.0.0.1:* to 127.0.0.1:*", "waiting", TASK_STREAM)
 async def async_readline(test):
     server = socket.create_server(("127.0.0.1", 0))
     test.addCleanup(server.close)
@@ -920,7 +991,7 @@ async def async_readline(test):
     return Ended(task)
 
 
-@plant("task", "asyncio.StreamReader.readline, from 127.0.0.1:* to 127.0.0.1:*")
+@plant("task", "asyncio.StreamReader.readline, from 127.0.0.1:* to 127.0.0.1:*", "waiting", TASK_STREAM)
 async def async_for_line(test):
     server = socket.create_server(("127.0.0.1", 0))
     test.addCleanup(server.close)
@@ -938,7 +1009,7 @@ async def async_for_line(test):
     return Ended(task)
 
 
-@plant("task", "asyncio.Server.serve_forever")
+@plant("task", "asyncio.Server.serve_forever", "waiting", TASK_SERVER)
 async def async_serve_forever(test):
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
 
@@ -948,6 +1019,54 @@ async def async_serve_forever(test):
     task = asyncio.create_task(body(), name="planted")  # creates
     await turn()
     return Ended(task)
+
+
+@plant("task", "asyncio.sleep", "running", TASK)
+async def async_spin(test):
+    async def body():
+        while True:
+            await asyncio.sleep(0)  # waits
+
+    task = asyncio.create_task(body(), name="planted")  # creates
+    await turn()
+    return Ended(task)
+
+
+@plant("task", "asyncio.Event.wait", "stuck", TASK_UNHELD)
+async def async_stuck(test):
+    gc.disable()  # or else it is collected, as nobody can wake it
+    test.addCleanup(gc.enable)
+
+    async def body():
+        await asyncio.Event().wait()  # waits
+
+    asyncio.create_task(body(), name="planted")  # creates
+    await turn()
+
+    async def end():
+        await Ended(*[task for task in asyncio.all_tasks() if task.get_name() == "planted"])()
+
+    return end
+
+
+@plant("task", "asyncio.sleep", "ignores cancellation", TASK)
+async def async_ignores_cancellation(test):
+    is_over = []
+
+    async def body():
+        while not is_over:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(1000)  # waits
+
+    task = asyncio.create_task(body(), name="planted")  # creates
+    await turn()
+    ended = Ended(task)
+
+    async def end():
+        is_over.append(True)
+        await ended()
+
+    return end
 
 
 # -- processes -----------------------------------------------------------------------------------
@@ -963,7 +1082,7 @@ def ended(child):
     return end
 
 
-@plant("process", None, leak="cat -")
+@plant("process", None, "running", POPEN, leak="cat -")
 def popen(test):
     child = subprocess.Popen(["cat", "-"], stdin=subprocess.PIPE)  # creates
     end = ended(child)
@@ -975,19 +1094,31 @@ def popen(test):
     return close
 
 
-@plant("process", None, leak=" ".join(SLEEP)[:120])
+@plant("process", None, "running", POPEN, leak=" ".join(SLEEP)[:120])
 def popen_python(test):
     child = subprocess.Popen(SLEEP)  # creates
     return ended(child)
 
 
-@plant("process", None, leak="sleep 1000")
+@plant("process", None, "running", SHELL, leak="/bin/sh -c read line")
 def popen_shell(test):
+    child = subprocess.Popen("read line", shell=True, stdin=subprocess.PIPE)  # creates
+    end = ended(child)
+
+    def close():
+        child.stdin.close()
+        end()
+
+    return close
+
+
+@plant("process", None, "running", POPEN, leak="sleep 1000")  # no shell is left
+def popen_shell_exec(test):
     child = subprocess.Popen("exec sleep 1000", shell=True)  # creates
     return ended(child)
 
 
-@plant("process", None)
+@plant("process", None, "running", DAEMON)
 def multiprocessing_process(test):
     context = multiprocessing.get_context("spawn")
     child = context.Process(target=time.sleep, args=(1000,), name="planted", daemon=True)
@@ -1001,7 +1132,7 @@ def multiprocessing_process(test):
     return end
 
 
-@plant("process", None, leak="forked child")
+@plant("process", None, "running", FORK, leak="forked child")
 def fork(test):
     pid = os.fork()  # creates
     if pid == 0:

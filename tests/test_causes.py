@@ -154,6 +154,19 @@ class FactTests(unittest.TestCase):
         self.assertEqual(names[1:], ["threading.Timer", "threading.Thread"])
         self.assertTrue(names[0].endswith("<locals>.Own"))
 
+    def test_the_operations_that_something_waits_in(self):
+        """The operation, and the one that it is for; names of tasks, addresses and holders are none."""
+        table = [
+            (None, ()),
+            ("select.epoll.poll", ("select.epoll.poll",)),
+            ("threading.Lock.acquire, held by thread 'x'", ("threading.Lock.acquire",)),
+            ("asyncio.wait_for, for asyncio.Event.wait", ("asyncio.wait_for", "asyncio.Event.wait")),
+            ("asyncio.gather, for asyncio.sleep, task 'inner'", ("asyncio.gather",)),
+        ]
+        for text, operations in table:
+            with self.subTest(text):
+                self.assertEqual(facts.operations_of(text), operations)
+
     def test_the_object_of_a_method(self):
         """A bound method's object; none for a function, a class method or a function of a module of C."""
         self.assertEqual(facts.bound_to([].append), [])

@@ -82,14 +82,14 @@ class PlantedTableTests(unittest.TestCase):
         return outcome
 
     def test_leaks(self):
-        """Each plant is one leak of its test alone: its kind, name, state, advice, and its line where that is known."""
+        """Each plant is one leak of its test alone: its kind, name, state, verdict, advice, and its line if known."""
         tracemalloc.start(8)
         self.addCleanup(tracemalloc.stop)
         for plant in PLANTS:
             with self.subTest(plant.leaks.__name__):
                 outcome = self.run_one(plant.leaks, plant)
-                found = {(leak.kind, leak.owner, leak.hint) for leak in outcome.leaks}
-                self.assertEqual(found, {(plant.reported_as, "inner.Inner.test_0", plant.hint)})
+                found = {(leak.kind, leak.owner, leak.verdict, leak.hint) for leak in outcome.leaks}
+                self.assertEqual(found, {(plant.reported_as, "inner.Inner.test_0", plant.verdict, plant.hint)})
                 for leak in outcome.leaks:
                     self.assertRegex(leak.name, f"^{plant.name}$")
                     self.assertRegex(leak.state, f"^{plant.state}$")
@@ -103,6 +103,12 @@ class PlantedTableTests(unittest.TestCase):
             with self.subTest(plant.twin.__name__):
                 outcome = self.run_one(plant.twin, plant, grace=PATIENT)
                 self.assertEqual((outcome.leaks, outcome.counts()), ([], (0, 0)))
+
+    def test_every_row_is_filled(self):
+        """Each row has advice, and a verdict if it is of a kind that has one."""
+        self.assertEqual([plant.leaks.__name__ for plant in PLANTS if not plant.hint], [])
+        have_one = {plant.kind for plant in PLANTS if plant.verdict}
+        self.assertEqual(have_one, {plant.kind for plant in PLANTS} & {"timer", "native"})
 
     def test_the_table(self):
         """It has plants of each kind that is opted in, enough of them, and no two alike."""

@@ -161,6 +161,22 @@ class StuckThreadTests(VerdictTestCase):
                 kept.clear()
                 self.assertEqual(judge(things), [STUCK])
 
+    def test_in_a_call_that_is_specialized(self):
+        """A thread that has made a call often waits in it all the same: on 3.11 it stands at another instruction."""
+        here, there = os.pipe()
+        self.addCleanup(os.close, here)
+        times = 100
+
+        def body():
+            for _ in range(times + 1):
+                os.read(here, 1)
+
+        thread = threading.Thread(target=body, daemon=True)
+        self.addCleanup(thread.join)
+        self.addCleanup(os.close, there)
+        os.write(there, b"x" * times)
+        self.assertEqual(judge(start(thread)), [WAITING])
+
     def test_with_a_timeout(self):
         """A wait that ends by itself is not stuck, however long it is."""
         for target, arguments in (

@@ -98,7 +98,7 @@ class TaskProbe(Probe):
             now_at=now_at,
             place=place,
             waiting_in=waiting_in,
-            hint=causes.advice(_facts(thing, frames)),
+            hint=causes.advice(_facts(thing, frames, waiting_in)),
             aliases=aliases,
             awaited_by=awaiting.awaited_by(thing) if is_task else (),
             origin_stack=_origin_stack(thing) if is_task else (),
@@ -300,7 +300,7 @@ def _module_of(frame: Any) -> str:
     return str(frame.f_globals.get("__name__", "?")) if frame is not None else "?"
 
 
-def _facts(thing: Any, frames: Sequence[Any]) -> facts.Facts:
+def _facts(thing: Any, frames: Sequence[Any], waiting_in: Optional[str]) -> facts.Facts:
     if _is_async_generator(thing):
         return facts.Facts("task", flags=frozenset([facts.ASYNC_GENERATOR]))
     birth = origin.birth_of_task(thing)
@@ -309,4 +309,5 @@ def _facts(thing: Any, frames: Sequence[Any]) -> facts.Facts:
     if birth is not None and birth.extra is not None:
         flags.append(facts.SUBMITTED)
     names = frozenset(facts.types_of(thing, thing.get_coro()))
-    return facts.Facts("task", names, facts.functions_of(frames), creators, frozenset(flags))
+    functions = facts.functions_of(frames) + facts.operations_of(waiting_in)
+    return facts.Facts("task", names, functions, creators, frozenset(flags))

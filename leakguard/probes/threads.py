@@ -127,7 +127,7 @@ class ThreadProbe(Probe):
             now_at=now_at,
             place=place,
             waiting_in=waiting_in,
-            hint=causes.advice(_facts(thing, frames, idle)),
+            hint=causes.advice(_facts(thing, frames, waiting_in, idle)),
             aliases=aliases,
             blocks_exit=isinstance(thing, threading.Thread) and not thing.daemon,
             origin_stack=origin.birth_texts(_birth(thing)),
@@ -163,7 +163,7 @@ def _state(thing: Any, idle: bool) -> str:
     return f"daemon, {state}" if thing.daemon else state
 
 
-def _facts(thing: Any, frames: Sequence[Any], idle: bool) -> facts.Facts:
+def _facts(thing: Any, frames: Sequence[Any], waiting_in: Optional[str], idle: bool) -> facts.Facts:
     creators, flags = facts.made(_birth(thing))
     names: List[str] = []
     if isinstance(thing, (RawThread, _compat.DummyThread)):
@@ -172,7 +172,7 @@ def _facts(thing: Any, frames: Sequence[Any], idle: bool) -> facts.Facts:
         target = unwrapped(_compat.thread_target(thing))
         names = [*facts.types_of(thing, facts.bound_to(target)), target_name(target)]
     flags += [facts.IDLE] * idle
-    functions = facts.functions_of(frames, calls=True)
+    functions = facts.functions_of(frames, calls=True) + facts.operations_of(waiting_in)
     return facts.Facts("thread", frozenset(names), functions, creators, frozenset(flags))
 
 
