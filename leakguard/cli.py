@@ -159,7 +159,8 @@ def _merge(
     except ValueError as error:
         leak_parser.error(str(error))
     written = write_reports(reports, record)
-    lines = [f"Merged {text.count_of(record.tests_run, 'test')} of {record.environment.get('processes', '1')} processes"]
+    processes = int(record.environment.get("processes", "1"))
+    lines = [f"Merged {text.count_of(record.tests_run, 'test')} of {text.count_of(processes, 'process')}"]
     lines += text.summary(record.reports) + terminal.known(record.reports, table.path)
     lines += terminal.fixed(record.fixed, table.path) + [f"Incomplete: {problem}" for problem in record.problems]
     sys.stderr.write("\n".join(lines) + "\n")
