@@ -319,6 +319,12 @@ class SummaryTests(unittest.TestCase):
         self.assertEqual(summary([]), [])
         self.assertEqual(summary([LeakReport("test", OWNER, TITLE, ignored=(("thread:a", "a"),))]), [])
 
+    def test_lines_by_their_numbers(self):
+        """Of lines that leak as often, the first in the file comes first."""
+        leaks = tuple(PING._replace(origin=f"a.py:{line} in f") for line in (10, 9, 100))
+        shown = [line.split()[3] for line in summary([LeakReport("test", OWNER, TITLE, leaks)]) if " x " in line]
+        self.assertEqual(shown, ["a.py:9", "a.py:10", "a.py:100"])
+
     def test_most_frequent_first(self):
         """By kind and line: how many, in how many tests, one of them as an example."""
         second = READER._replace(owner="tests.test_hub.HubTests.test_open")

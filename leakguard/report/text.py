@@ -153,6 +153,12 @@ def _rule_for(leak: Leak) -> str:
     return f"{leak.kind}:" + re.sub(r"\d+", "*", name, count=0 if leak.kind != "process" else 1).replace("@", "?")
 
 
+def _by_number(text: str) -> List[Tuple[str, int]]:
+    """A key by which line 9 comes before line 10."""
+    parts = re.split(r"([0-9]+)", text) + ["0"]
+    return [(parts[i], int(parts[i + 1])) for i in range(0, len(parts), 2)]
+
+
 def summary(reports: Sequence[LeakReport], room: int = sys.maxsize) -> List[str]:
     """The leaks of a run that are not known, grouped by the line that created them, most frequent first.
 
@@ -166,7 +172,7 @@ def summary(reports: Sequence[LeakReport], room: int = sys.maxsize) -> List[str]
         by_line.setdefault((leak.kind, leak.origin or f"unknown ({leak.name})"), []).append(leak)
     owners = {leak.owner for leak in leaks}
     lines = [f"Leaks: {len(leaks)} in {count_of(len(owners), 'test')}, by the line that created them"]
-    ordered = sorted(by_line.items(), key=lambda item: (-len(item[1]), item[0]))
+    ordered = sorted(by_line.items(), key=lambda item: (-len(item[1]), item[0][0], _by_number(item[0][1])))
     shown = len(ordered) if 2 * len(ordered) < room else max(FEWEST, (room - 2) // 2)
     for (kind, line), same in ordered[:shown]:
         tests = sorted({leak.owner for leak in same})
