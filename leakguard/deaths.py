@@ -130,9 +130,19 @@ def _note(state: str, error: Any, owner: Any, hint: str, created: Optional[str] 
         text = f"{cls.__name__}: {printable(error)}".rstrip(": ")
     else:
         text = error.__name__ if _compat.is_of(error, type) else str(error)
-    text = printable(re.sub(r"\bfd=\d+", "fd=*", re.sub(r" at 0x[0-9A-Fa-f]+", "", text)))  # the same in every run
+    for differs, same in _IN_EVERY_RUN:
+        text = re.sub(differs, same, text)
+    text = printable(text)
     kind = f"{cls.__module__}.{cls.__qualname__}" if cls is not str else "str"
     origin.deaths.append(Death(text, kind, printable(state), hint, owner, created, stack[::-1]))
+
+
+_IN_EVERY_RUN = (
+    (r" at 0x[0-9A-Fa-f]+", ""),
+    (r"\bfd=\d+", "fd=*"),
+    (r"\b([lr]addr=\('[^']*', )\d+", r"\1*"),
+)
+"""What differs from run to run in the texts of exceptions and warnings, and what is said instead."""
 
 
 def _name_of(args: Any) -> str:

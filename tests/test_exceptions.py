@@ -259,13 +259,21 @@ class TextTests(unittest.TestCase):
     """What is said of a death."""
 
     def test_same_in_every_run(self):
-        """Addresses of objects and numbers of descriptors are not in it."""
+        """Addresses of objects, numbers of descriptors and ports are not in it."""
         found = []
-        for text in ("unclosed <socket.socket fd=31, family=2>", "unclosed <Thing at 0x7f6e66727060>"):
+        for text in (
+            "unclosed <socket.socket fd=31, family=2>",
+            "unclosed <socket laddr=('127.0.0.1', 40112), raddr=('::1', 8000, 0, 0)>",
+            "unclosed <Thing at 0x7f6e66727060>",
+        ):
             with mock.patch.object(origin, "deaths", []) as noted:
                 deaths._note("resource not closed", ResourceWarning(text), None, "close() it")
             found += [death.name for death in noted]
-        expected = ["unclosed <socket.socket fd=*, family=2>", "unclosed <Thing>"]
+        expected = [
+            "unclosed <socket.socket fd=*, family=2>",
+            "unclosed <socket laddr=('127.0.0.1', *), raddr=('::1', *, 0, 0)>",
+            "unclosed <Thing>",
+        ]
         self.assertEqual(found, [f"ResourceWarning: {text}" for text in expected])
 
 
