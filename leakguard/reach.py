@@ -105,7 +105,7 @@ def explore(
         batch = tuple(waiting[:BATCH])  # a tuple is handed on as it is, a list as a new tuple that would be found
         del waiting[:BATCH]
         things += batch
-        more = _holders(batch, unlisted, claims, alive)
+        more = _holders(batch, unlisted, claims, alive, has_time)
         new = [ident for ident in map(id, more) if ident not in known]
         wanted = set(new)
         waiting += [one for one in more if id(one) in wanted]
@@ -129,8 +129,17 @@ def _untracked(targets: Sequence[Any]) -> List[Any]:
     return found
 
 
-def _holders(batch: Tuple[Any, ...], unlisted: List[Any], claims: Mapping[Key, int], alive: Set[int]) -> List[Any]:
-    """Return, each once, what holds the objects of a batch that are not alive for sure; note those that are."""
+def _holders(
+    batch: Tuple[Any, ...],
+    unlisted: List[Any],
+    claims: Mapping[Key, int],
+    alive: Set[int],
+    has_time: Callable[[], bool],
+) -> List[Any]:
+    """Return, each once, what holds the objects of a batch that are not alive for sure; note those that are.
+
+    One batch may be held by whatever there is, and a holder may be of any size: the time is looked at on the way.
+    """
     counts = list(map(getrefcount, batch))
     found = gc.get_referrers(*batch)
     found = list({id(one): one for one in [*found, *unlisted]}.values())
@@ -138,6 +147,8 @@ def _holders(batch: Tuple[Any, ...], unlisted: List[Any], claims: Mapping[Key, i
     seen = [_OWN] * len(batch)
     holds: List[List[int]] = [[] for _ in batch]
     for place, holder in enumerate(found):
+        if not has_time():
+            raise GaveUp
         for ident in map(id, gc.get_referents(holder)):
             number = index.get(ident)
             if number is not None and id(holder) != id(batch):
