@@ -173,7 +173,7 @@ def _is_equal(one: Any, other: Any) -> bool:
     """Whether two readings are the same; what a handler or module of the user's says to that may be anything."""
     try:
         return bool(one is other or one == other)
-    except Exception:
+    except Exception:  # an __eq__ or __bool__ of the user's may raise anything: then the two are not the same
         return False
 
 

@@ -15,7 +15,7 @@ def replace_file(path: str, text: Iterable[str]) -> None:
         with open(handle, "w", encoding="utf-8") as file:
             file.writelines(text)
         _rename(partial, path)
-    except BaseException:
+    except BaseException:  # Ctrl-C as well as a full disk: nothing half written stays
         os.unlink(partial)
         raise
 
