@@ -14,6 +14,7 @@ import queue
 import signal
 import sys
 import threading
+import types
 import unittest
 import weakref
 from unittest import mock
@@ -228,11 +229,35 @@ class StuckThreadTests(VerdictTestCase):
             self.assertEqual(judge(things), [WAITING])
         self.assertEqual(judge(things), [STUCK])
 
+    def test_modules(self):
+        """No module is asked what it refers to: that of asyncio's would break 3.12's (CPython's gh-122695)."""
+        asked = []
+        get_referents = gc.get_referents
+
+        def spy(*things):
+            asked.extend(type(thing) for thing in things)
+            return get_referents(*things)
+
+        things = self.forgotten(closure_only)
+        with mock.patch.object(gc, "get_referents", spy):
+            self.assertEqual(judge(things), [STUCK])
+            kept.append(SlottedModule("module"))
+            kept[0].thing = things[0].thing
+            self.assertEqual(judge(things), [WAITING])
+        self.assertTrue(asked)
+        self.assertEqual([kind for kind in asked if issubclass(kind, types.ModuleType)], [])
+
     def test_where_counts_are_not_exact(self):
         """Where references are not counted one by one nothing is proved."""
         things = self.forgotten(closure_only)
         with mock.patch.object(verdict._compat, "COUNTS_ARE_EXACT", False):
             self.assertEqual(judge(things), [WAITING])
+
+
+class SlottedModule(types.ModuleType):
+    """A module that holds something beside its namespace, as one written in C does."""
+
+    __slots__ = ("thing",)
 
 
 def closure_only():

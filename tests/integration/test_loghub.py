@@ -27,10 +27,10 @@ def setUpModule():
     required.need("websockets.asyncio.server")
 
 
-def run(*arguments, is_last=False):
+def run(*arguments):
     """Run this Python in the project's folder; return the finished process, all that it printed as text.
 
-    A run that hangs says where, and is tried once more.
+    A run that hangs says where.
     """
     command = [sys.executable, "-X", "faulthandler", *arguments]
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "universal_newlines": True}
@@ -42,9 +42,6 @@ def run(*arguments, is_last=False):
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGABRT)  # it says where each of its threads is
             printed, _ = process.communicate()
-            sys.__stderr__.write(f"the suite hung, seen once on 3.12 and not explained yet:\n{printed}\n")
-            if not is_last:
-                return run(*arguments, is_last=True)
             raise AssertionError(f"the suite hangs:\n{printed}") from None
         return subprocess.CompletedProcess(command, process.returncode, printed)
 
