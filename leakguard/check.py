@@ -9,15 +9,16 @@ from __future__ import annotations
 import gc
 import sys
 import warnings
-from typing import Any, Callable, Dict, Generator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from leakguard import _compat, exit, known
 from leakguard.fingerprint import fingerprint
 from leakguard.ignore import BUILT_IN, find_rule
 from leakguard.model import ENDED_LATE, IGNORES_CANCELLATION, UNATTRIBUTED, Leak, LeakError, LeakReport, printable
 from leakguard.probes.protocol import Probe
-from leakguard.report import text
-from leakguard.verdict import Thing, judge
+
+if TYPE_CHECKING:
+    from leakguard.verdict import Thing
 
 __unittest = True
 
@@ -122,6 +123,8 @@ class Check:
 
     def _sort_out(self, findings: List[Finding]) -> Tuple[List[Finding], List[Thing]]:
         """Return the findings that are there still, and each one's thing; note those that have ended late."""
+        from leakguard.verdict import Thing  # 2 ms, which only a leak pays
+
         left = self._look()  # once, not once a finding: a thousand leaks would be looked at a thousand times
         kept, things = [], []
         for finding in findings:
@@ -135,9 +138,11 @@ class Check:
 
     def _judge(self, findings: List[Finding], things: List[Thing]) -> None:
         """Enter the verdicts into findings. No variable of a caller's may refer to a thing but for the list of them."""
+        from leakguard import verdict
+
         sames = [*(finding.same for finding in findings), *(same for same, _ in self._judged.values())]
         try:
-            verdicts = judge(things, sames=sames, may_prove=self.guard.policy.verdicts)
+            verdicts = verdict.judge(things, sames=sames, may_prove=self.guard.policy.verdicts)
         except Exception as error:  # a thing may be of any class: its leak is certain, only the verdict is not
             log("WARNING", f"leakguard: no verdicts: {type(error).__name__}: {printable(error)}")
             return
@@ -338,6 +343,8 @@ class Check:
         return "", True
 
     def _message(self, leaks: Sequence[Leak], remarks: Sequence[str]) -> str:
+        from leakguard.report import text
+
         subject = self.guard.subject
         message = text.message(
             str(subject.title), leaks, self.waited, str(subject.id), stacks=self.guard.policy.stacks

@@ -62,7 +62,9 @@ def functions_of(frames: Sequence[Any], *, calls: bool = False) -> Tuple[str, ..
     """
     found = [f"{frame.f_globals.get('__name__', '?')}.{_compat.qualname(frame.f_code)}" for frame in frames[:FRAMES]]
     if calls and frames and origin.rank(frames[0].f_code.co_filename) != origin.STDLIB:
-        called = _compat.blocking_call(frames[0].f_code, frames[0].f_lasti)
+        from leakguard import bytecode
+
+        called = bytecode.blocking_call(frames[0].f_code, frames[0].f_lasti)
         return (f".{called}", *found) if called else tuple(found)
     return tuple(found)
 

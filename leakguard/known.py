@@ -6,13 +6,15 @@ The file itself is read and written by `knownfile`.
 from __future__ import annotations
 
 import os
-from typing import Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from leakguard import knownfile
 from leakguard.fingerprint import pattern_of, shown_place
 from leakguard.knownfile import Entry
 from leakguard.model import UNATTRIBUTED, Leak, LeakReport
-from leakguard.record import RunRecord
+
+if TYPE_CHECKING:
+    from leakguard.record import RunRecord
 
 VARIABLE = "LEAKGUARD_KNOWN"
 NOTE = "known: on record"

@@ -15,7 +15,7 @@ import threading
 import types
 from typing import Any, Counter, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from leakguard import _compat
+from leakguard import _compat, bytecode
 from leakguard.reach import Key, function_key, method_key
 
 FRAMES_ARE_SEEN = sys.version_info < (3, 11)
@@ -70,7 +70,7 @@ class Frame:
         self.frame, self.code = frame, frame.f_code
         self.is_function = bool(self.code.co_flags & 0x1)
         self.variables = _compat.read_variables(frame) if self.is_function else {}
-        self.instructions = _compat.instructions(self.code)
+        self.instructions = bytecode.instructions(self.code)
         self.at = max((i for i, one in enumerate(self.instructions) if one.offset <= frame.f_lasti), default=0)
         self.call = self._call()
 
@@ -166,7 +166,7 @@ class Frame:
                         yield manager
             return
         offsets = {one.offset: i for i, one in enumerate(self.instructions)}
-        table = _compat.exception_table(self.code)
+        table = bytecode.exception_table(self.code)
         offset, seen = self.frame.f_lasti, set()
         while True:
             handler = next((entry.target for entry in table if entry.start <= offset < entry.end), None)
@@ -197,9 +197,9 @@ def read(top: Any) -> List[Frame]:
 
 def is_in_call(top: Any) -> bool:
     """Whether a frame stands in a call, or where a ``with`` block is entered or left: else it runs."""
-    if _compat.is_precall(top.f_code, top.f_lasti):
+    if bytecode.is_precall(top.f_code, top.f_lasti):
         return True
-    at = [one for one in _compat.instructions(top.f_code) if one.offset <= top.f_lasti]
+    at = [one for one in bytecode.instructions(top.f_code) if one.offset <= top.f_lasti]
     return bool(at) and at[-1].opname.startswith(("CALL", "SETUP_WITH", "BEFORE_WITH", "FOR_ITER"))
 
 

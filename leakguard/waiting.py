@@ -7,8 +7,8 @@ chosen is ``*``, and a thread that has no name of its own is called by its funct
 
 from __future__ import annotations
 
+import os
 import re
-import socket
 import sys
 import threading
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -172,10 +172,11 @@ def _child(frames: Sequence[Any], call: Optional[Call], ident: int) -> Iterator[
 
 def _socket(frames: Sequence[Any], call: Optional[Call], ident: int) -> Iterator[str]:
     candidates = [call.owner if call is not None else None, *(f.f_locals.get("self") for f in reversed(frames))]
-    sock = next((thing for thing in candidates if _compat.is_of(thing, socket.SocketType)), None)
+    cls: Any = getattr(sys.modules.get("socket"), "SocketType", ())
+    sock: Any = next((thing for thing in candidates if _compat.is_of(thing, cls)), None)
     if sock is not None:
         is_connecting = call is not None and call.attribute == "connect"
-        here, there = socket.SocketType.getsockname, socket.SocketType.getpeername  # whatever a subclass makes of them
+        here, there = cls.getsockname, cls.getpeername  # whatever a subclass makes of them
         peer = call.argument if is_connecting and call is not None else None
         yield from addresses_text(lambda: here(sock), lambda: there(sock), peer)
 
@@ -206,7 +207,7 @@ def command_text(command: Any) -> str:
 
 def addresses_text(read_here: Callable[[], Any], read_peer: Callable[[], Any], peer: Any = None) -> Iterator[str]:
     """``from 127.0.0.1:* to 127.0.0.1:8000`` of a connection, ``on 127.0.0.1:8000`` of what has no peer."""
-    here, there = _address(read_here), _address(read_peer) or _address(lambda: peer)
+    here, there = address_text(read_here), address_text(read_peer) or address_text(lambda: peer)
     if here and there:
         yield f"from {here} to {there}"
     elif here:
@@ -215,13 +216,12 @@ def addresses_text(read_here: Callable[[], Any], read_peer: Callable[[], Any], p
         yield f"to {there}"
 
 
-def _address(read: Callable[[], Any]) -> str:
+def address_text(read: Callable[[], Any]) -> str:
+    """The address that a socket says it has, ``127.0.0.1:8000`` or a path, "" for none."""
     try:
         address = read()
     except OSError:
         return ""  # not connected, or closed in the meantime
     if isinstance(address, tuple) and len(address) > 1 and isinstance(address[1], int):
         return f"{address[0]}:{'*' if address[1] >= FIRST_EPHEMERAL_PORT else address[1]}"
-    if isinstance(address, bytes):
-        address = address.decode("utf-8", "replace")
-    return printable(address) if isinstance(address, str) else ""
+    return printable(os.fsdecode(address)) if isinstance(address, (str, bytes)) else ""

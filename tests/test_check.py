@@ -9,7 +9,7 @@ import unittest
 import weakref
 from unittest import mock
 
-from leakguard import check
+from leakguard import check, verdict
 from leakguard.check import COLLECT_AFTER, IMMEDIATE_TURNS, LONGEST_PAUSE, MIN_ATTEMPTS, Check
 from leakguard.guard import ACTIVE, CLOSED, Guard, Subject
 from leakguard.ignore import parse_rules
@@ -134,7 +134,7 @@ class CheckTestCase(unittest.TestCase):
             (check, "gc", types.SimpleNamespace(collect=world.collect)),
             (check, "listeners", [self.reports.append]),
             (check, "watchers", [self.said.append]),
-            (check, "judge", lambda things, **_: [("", 0) for _ in things]),
+            (verdict, "judge", lambda things, **_: [("", 0) for _ in things]),
             (check, "log", lambda level, message: world.log.append((level, message))),
             (check.exit, "announce_at_exit", lambda: self.announced.append(True)),
         ):

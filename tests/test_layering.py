@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "holders": ("calls", "_compat"),
     "waiting": ("calls", "holders", "model", "origin", "_compat"),
     "awaiting": ("waiting", "model", "origin", "_compat"),
-    "facts": ("origin", "_compat"),
+    "facts": ("origin", "bytecode", "_compat"),
     "causes": ("facts",),
     "probes": (
         "awaiting", "waiting", "model", "origin", "causes", "facts", "fingerprint", "_compat", "probes.protocol"
@@ -40,7 +40,8 @@ MAY_IMPORT = {
     "knownfile": ("_compat",),
     "known": ("knownfile", "fingerprint", "model", "record"),
     "reach": (),
-    "stack": ("reach", "_compat"),
+    "bytecode": (),
+    "stack": ("reach", "bytecode", "_compat"),
     "verdict": ("reach", "stack", "origin", "model", "probes.tasks", "_compat"),
     "check": (
         "_compat", "origin", "ignore", "model", "fingerprint", "known", "probes", "report.text", "exit", "verdict"

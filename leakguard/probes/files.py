@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
 import weakref
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
@@ -11,7 +10,6 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 from leakguard import _compat, causes, facts, origin
 from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, class_name
-from leakguard.waiting import FIRST_EPHEMERAL_PORT
 
 _POLL = 0.002
 _Inode = Tuple[int, int]
@@ -238,12 +236,16 @@ def _loop_of(number: int) -> Any:
 
 
 def _describe_socket(number: int) -> Tuple[str, str]:
+    import socket  # 3 ms, which only a leak pays
+
+    from leakguard.waiting import address_text
+
     copy = os.dup(number)
     try:
         with socket.socket(fileno=copy) as sock:
             family = getattr(sock.family, "name", str(sock.family))
             kind = getattr(sock.type, "name", str(sock.type))
-            here, peer = _address(sock.getsockname), _address(sock.getpeername)
+            here, peer = address_text(sock.getsockname), address_text(sock.getpeername)
             is_listening = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
     except OSError as error:  # pragma: no cover - a race, or a family that Python does not know
         return "socket", f"open, {error.strerror}"
@@ -252,14 +254,4 @@ def _describe_socket(number: int) -> Tuple[str, str]:
         return "listening socket", f"{words[0]}, listening on {here}"
     words += [f"from {here}"] * bool(here) + [f"to {peer}"] * bool(peer)
     return "socket", ", ".join(words) if len(words) > 1 else f"{words[0]}, open"
-
-
-def _address(read: Any) -> str:
-    try:
-        address = read()
-    except OSError:
-        return ""
-    if isinstance(address, tuple):
-        return f"{address[0]}:{'*' if address[1] >= FIRST_EPHEMERAL_PORT else address[1]}"
-    return printable(os.fsdecode(address)) if address else ""
 

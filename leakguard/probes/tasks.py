@@ -11,7 +11,7 @@ import types
 import weakref
 from typing import Any, Dict, FrozenSet, Generator, List, Optional, Sequence, Set, Tuple
 
-from leakguard import _compat, awaiting, causes, facts, origin
+from leakguard import _compat, causes, facts, origin
 from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, class_name
 
@@ -84,6 +84,8 @@ class TaskProbe(Probe):
         _compat.pause(min(timeout, _POLL))
 
     def describe(self, thing: Any) -> Leak:
+        from leakguard import awaiting  # it and what it imports take 2 ms, which only a leak pays
+
         name, aliases = self.names(thing)
         is_task = not _is_async_generator(thing)
         frames = _await_frames(thing)

@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from leakguard import _compat, causes, facts, origin, waiting
+from leakguard import _compat, causes, facts, origin
 from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, class_name, target_name, unwrapped
 
@@ -110,6 +110,8 @@ class ThreadProbe(Probe):
                 _compat.pause(min(timeout, _POLL))
 
     def describe(self, thing: Any) -> Leak:
+        from leakguard import waiting  # it and what it imports take 2 ms, which only a leak pays
+
         name, aliases = self.names(thing)
         ident = thing.ident
         # a thread may die between any two lines of this: it has no frame then, and the last look drops it
