@@ -270,11 +270,17 @@ def _outermost(frame: Any) -> Any:
     return frame
 
 
+_IDLE_AT = {("trio._core._thread_cache", "_work")}
+"""(module, function) where idle workers of a cache wait that the whole process shares: trio's for 10 s, then they end."""
+
+
 def _is_shared_idle_worker(thread: Any) -> bool:
-    """Whether a thread is an idle worker of an event loop's default executor, which is no leak."""
+    """Whether a thread is an idle worker of trio's cache or of an event loop's default executor, which is no leak."""
     top = sys._current_frames().get(thread.ident)
     if top is None:
         return False
+    if (top.f_globals.get("__name__"), top.f_code.co_name) in _IDLE_AT:
+        return True
     executor = _compat.worker_executor(top)
     return executor is not None and (_compat.is_asyncio_executor(executor) or executor in _default_executors())
 
