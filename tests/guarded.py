@@ -75,6 +75,7 @@ def listening():
     try:
         with contextlib.ExitStack() as stack:
             stack.enter_context(mock.patch.object(check, "listeners", [outcome.reports.append]))
+            stack.enter_context(mock.patch.object(check, "wait_listeners", []))
             stack.enter_context(mock.patch.dict(policy.command_line, clear=True))
             stack.enter_context(contextlib.redirect_stderr(stderr))
             caught = stack.enter_context(warnings.catch_warnings(record=True))

@@ -22,15 +22,18 @@ def own_record():
     Inside, no flag and no environment variable of the outer run is in force.
     """
     reports = []
-    saved, check.listeners[:] = check.listeners[:], [reports.append]
-    saved_listeners, check.course_listeners[:] = check.course_listeners[:], []
+    lists = check.listeners, check.course_listeners, check.wait_listeners
+    saved = [one[:] for one in lists]
+    for one in lists:
+        one.clear()
+    check.listeners.append(reports.append)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LEAKGUARD_")}
     try:
         with mock.patch.dict(policy.command_line, clear=True), mock.patch.dict(os.environ, environ, clear=True):
             yield reports
     finally:
-        check.listeners[:] = saved
-        check.course_listeners[:] = saved_listeners
+        for one, before in zip(lists, saved):
+            one[:] = before
 
 
 def suite_of(*cases):

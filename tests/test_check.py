@@ -133,6 +133,7 @@ class CheckTestCase(unittest.TestCase):
             (check._compat, "pause", world.pause),
             (check, "gc", types.SimpleNamespace(collect=world.collect)),
             (check, "listeners", [self.reports.append]),
+            (check, "wait_listeners", []),
             (check, "watchers", [self.said.append]),
             (verdict, "judge", lambda things, **_: [("", 0) for _ in things]),
             (check, "log", lambda level, message: world.log.append((level, message))),
