@@ -23,7 +23,8 @@ import weakref
 from unittest import mock
 
 from leakguard import verdict
-from leakguard._compat import instructions, pause
+from leakguard._compat import pause
+from leakguard.bytecode import instructions
 from leakguard.verdict import Thing, judge
 
 
