@@ -106,7 +106,7 @@ def run_inner(*functions, **options):
     """Run functions as the tests of one guarded class, in their order; return what came of it."""
     cls = inner_class(*functions, **options)
     with listening() as outcome:
-        unittest.defaultTestLoader.loadTestsFromTestCase(cls).run(outcome)
+        unittest.TestLoader().loadTestsFromTestCase(cls).run(outcome)
     return outcome
 
 

@@ -324,18 +324,16 @@ def _(outer, test):
 
 @plant("lock")
 def _(outer, test):
-    lock = threading.RLock()  # of a thread that has ended without releasing it
-    dead = threading.Thread(target=lock.acquire)
-    dead.start()
-    dead.join()
-    gate = threading.Event()
+    lock, has_it, gate = threading.RLock(), threading.Event(), threading.Event()
 
-    def take():
-        while not gate.is_set():
-            if lock.acquire(timeout=0.2):
-                lock.release()
+    def keep():
+        with lock:
+            has_it.set()
+            gate.wait()
 
-    run(outer, take, undo=gate.set, within="take")
+    run(outer, keep, undo=gate.set, within="wait")
+    has_it.wait()
+    run(outer, lock.acquire, undo=gate.set, within="run")
 
 
 @plant("socket-accept")
