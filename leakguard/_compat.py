@@ -6,7 +6,6 @@ Each docstring names the versions. Nothing else in the package may touch a priva
 from __future__ import annotations
 
 import _thread
-import functools
 import itertools
 import os
 import signal

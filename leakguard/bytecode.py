@@ -5,6 +5,7 @@ Only a leak has it read: `dis` takes 10 ms to import.
 
 from __future__ import annotations
 
+import dis
 import functools
 import sys
 from typing import Any, Iterator, List, NamedTuple
@@ -21,8 +22,6 @@ def blocking_call(code: Any, instruction: int) -> str:
     It is the name of that kind that was loaded last before the call: the function, unless an argument has such a name.
     A with block is entered by SETUP_WITH up to 3.10, BEFORE_WITH up to 3.13, LOAD_SPECIAL and CALL from 3.14.
     """
-    import dis
-
     before: List[Any] = [i for i in dis.get_instructions(code) if i.offset <= instruction and i.opname != "CACHE"]
     if not before:
         return ""
@@ -49,8 +48,6 @@ _NOTHING_DONE = ("CACHE", "NOP", "PUSH_NULL", "PRECALL", "EXTENDED_ARG", "RESUME
 @functools.lru_cache(maxsize=256)
 def instructions(code: Any) -> List[Instruction]:
     """The instructions of a function as far as `stack` knows them (3.9 to 3.15)."""
-    import dis
-
     found = []
     for one in dis.get_instructions(code):
         name, arg = one.opname, one.arg or 0
@@ -71,8 +68,6 @@ def is_precall(code: Any, instruction: int) -> bool:
     """Whether an instruction is the PRECALL of 3.11, which makes the call itself once it is specialized."""
     if sys.version_info[:2] != (3, 11):
         return False
-    import dis
-
     return dis.opname[code.co_code[instruction]] == "PRECALL"
 
 

@@ -399,6 +399,7 @@ class LeakGuardMixin:
 
     @property
     def _leakguard_tear_down(self) -> Callable[[], None]:
+        """What tears the loop down: unittest asks for it once, after the cleanups, and calls it."""
         tear_down: Callable[[], None] = getattr(super(), _compat.LOOP_TEAR_DOWN)
         guard = self._leakguard_guard
         if guard is None or not guard.has_left_nothing:

@@ -6,7 +6,7 @@ The file itself is read and written by `knownfile`.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Collection, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from leakguard import knownfile
 from leakguard.fingerprint import pattern_of, shown_place

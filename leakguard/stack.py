@@ -11,9 +11,8 @@ stack; from 3.11 a call of a Python function hands them over; from 3.14 a variab
 from __future__ import annotations
 
 import sys
-import threading
 import types
-from typing import Any, Counter, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Counter, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from leakguard import _compat, bytecode
 from leakguard.reach import Key, function_key, method_key

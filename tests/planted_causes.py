@@ -324,15 +324,13 @@ def _(outer, test):
 
 @plant("lock")
 def _(outer, test):
-    lock, has_it, gate = threading.RLock(), threading.Event(), threading.Event()
+    lock, gate = threading.RLock(), threading.Event()
 
     def keep():
         with lock:
-            has_it.set()
             gate.wait()
 
     run(outer, keep, undo=gate.set, within="wait")
-    has_it.wait()
     run(outer, lock.acquire, undo=gate.set, within="run")
 
 

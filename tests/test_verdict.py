@@ -22,7 +22,7 @@ from unittest import mock
 from leakguard import check, reach, verdict
 from leakguard.verdict import Thing, judge
 from tests.doubles import BlockedThread
-from tests.forgotten import start, wait_on, wait_on_event, wake
+from tests.forgotten import start, wait_on_event, wake
 from tests.guarded import place, run_inner, run_inner_async
 
 STUCK, WAITING, RUNNING = ("stuck", 0), ("waiting", 0), ("running", 0)

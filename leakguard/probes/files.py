@@ -254,4 +254,3 @@ def _describe_socket(number: int) -> Tuple[str, str]:
         return "listening socket", f"{words[0]}, listening on {here}"
     words += [f"from {here}"] * bool(here) + [f"to {peer}"] * bool(peer)
     return "socket", ", ".join(words) if len(words) > 1 else f"{words[0]}, open"
-

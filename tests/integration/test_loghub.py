@@ -5,7 +5,6 @@ import importlib.util
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -28,22 +27,17 @@ def setUpModule():
 
 
 def run(*arguments):
-    """Run this Python in the project's folder; return the finished process, all that it printed as text.
-
-    A run that hangs says where.
-    """
-    command = [sys.executable, "-X", "faulthandler", *arguments]
-    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "universal_newlines": True}
-    with subprocess.Popen(
-        command, cwd=suites.ROOT, env=suites.environment(), stdin=subprocess.DEVNULL, **output
-    ) as process:
-        try:
-            printed, _ = process.communicate(timeout=HANG_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGABRT)  # it says where each of its threads is
-            printed, _ = process.communicate()
-            raise AssertionError(f"the suite hangs:\n{printed}") from None
-        return subprocess.CompletedProcess(command, process.returncode, printed)
+    """Run this Python in the project's folder; return the finished process, all that it printed as text."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=suites.ROOT,
+        env=suites.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+        timeout=HANG_SECONDS,
+    )
 
 
 def run_guarded(suite, *flags):
