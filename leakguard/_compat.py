@@ -59,6 +59,12 @@ def wait_for_turn(loop: Any, seconds: float, _allocate: Callable[[], Any] = _thr
     lock.acquire(True, seconds)
 
 
+def turn(loop: Any) -> None:
+    """Let a loop that does not run call once all that is ready."""
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+
+
 # -- threading -----------------------------------------------------------------------------------
 
 live_threads: Dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
@@ -406,6 +412,15 @@ _show_warning = getattr(warnings, "_showwarnmsg_impl", None)
 def warning_points() -> Tuple[Tuple[Any, str], Tuple[Any, str]]:
     """Where Python is told of a coroutine that was never awaited, and of a warning to show (3.9 to 3.15)."""
     return (warnings, "_warn_unawaited_coroutine"), (warnings, "_showwarnmsg")
+
+
+def hide_from_warnings(function: Any) -> None:
+    """Let a warning that a function leads to be of the line that called it, as if the function were not there.
+
+    The frames of an import are passed over when the levels of a stack are counted, by the name of their file (3.9 to
+    3.15): a filter for a module would miss its warnings otherwise.
+    """
+    function.__code__ = function.__code__.replace(co_filename="<frozen importlib._bootstrap>")
 
 
 def asyncio_log_is_recorded() -> bool:
@@ -1272,13 +1287,13 @@ def raw_environment() -> Dict[Any, Any]:
 
 SIGNALS = tuple(int(number) for number in sorted(signal.valid_signals()))
 
-_get_handler: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
+get_handler: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
 _set_handler: Callable[[int, Any], Any] = getattr(sys.modules.get("_signal"), "signal", signal.signal)
 
 
 def signal_handler(number: int) -> Any:
     """The handler of a signal as C has it, None for one that Python did not set (3.9 to 3.15)."""
-    return _get_handler(number)
+    return get_handler(number)
 
 
 def set_signal_handler(number: int, handler: Any) -> Any:
@@ -1288,7 +1303,7 @@ def set_signal_handler(number: int, handler: Any) -> Any:
 
 def signal_handlers() -> List[Any]:
     """The handler of every signal, as C has it: without an enumeration for each (3.9 to 3.15)."""
-    return list(map(_get_handler, SIGNALS))
+    return list(map(get_handler, SIGNALS))
 
 
 def current_locale() -> str:
@@ -1313,9 +1328,9 @@ def set_warning_filters(filters: List[Any]) -> None:
             pass
 
 
-def filter_point() -> Tuple[Any, str]:
-    """The function by which all functions of ``warnings`` add a filter (3.9 to 3.15)."""
-    return warnings, "_add_filter"
+def filter_points() -> Tuple[Tuple[Any, str], Tuple[Any, str]]:
+    """The functions by which all functions of ``warnings`` add filters or remove them (3.9 to 3.15)."""
+    return (warnings, "_add_filter"), (warnings, "resetwarnings")
 
 
 _set_umask = getattr(os, "umask", None)

@@ -27,7 +27,8 @@ def blocking_call(code: Any, instruction: int) -> str:
         return ""
     if before[-1].opname in ("SETUP_WITH", "BEFORE_WITH") or "LOAD_SPECIAL" in [i.opname for i in before[-2:-1]]:
         return "with"
-    names = [i.argval for i in before[-_CALL_SPAN:] if i.opname.startswith("LOAD_")]
+    loads = [i for i in before[-_CALL_SPAN:] if i.opname.startswith("LOAD_") and i.opname != "LOAD_CONST"]
+    names = [i.argval for i in loads]
     return next((name for name in reversed(names) if isinstance(name, str) and name in _BLOCKING), "")
 
 

@@ -207,7 +207,7 @@ def _run(rest: List[str], record: Record, reports: Sequence[str], advises: bool,
         from leakguard.proposal import advice_of  # it reads sources, which few runs need
 
         _print_bytes(advice_of(record, folder))
-    if not result.wasSuccessful() or record.fails() or not written:
+    if not result.wasSuccessful() or record.of_nobody() or not written:
         return FAILED
     if result.testsRun == 0 and not result.skipped:
         return NO_TESTS

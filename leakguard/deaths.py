@@ -1,11 +1,13 @@
 """The hooks that note what died in the background and nobody saw: in threads, tasks, finalizers; forgotten coroutines.
 
 Whatever they take the place of is called all the same. What a test records itself, by a hook or a handler of its own or
-by recording warnings, is not noted: somebody saw it.
+by recording warnings, is not noted: somebody saw it. What a garbage collection takes may be of any test before: unless
+it says itself whose it is, nobody's.
 """
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 import threading
@@ -13,7 +15,7 @@ from typing import Any, List, Optional, Tuple
 
 from leakguard import _compat, origin
 from leakguard.model import printable
-from leakguard.origin import Death, current_owner
+from leakguard.origin import Death, current_owner, raw_stack
 
 
 def places() -> List[Tuple[Any, str, Any]]:
@@ -22,6 +24,31 @@ def places() -> List[Tuple[Any, str, Any]]:
     found += [(cls, "call_exception_handler", _wrap_loop) for cls in _compat.loop_classes()]
     unawaited, shown = _compat.warning_points()
     return [*found, (*unawaited, _wrap_unawaited), (*shown, _wrap_warning)]
+
+
+_collecting = [0]
+"""The thread in which garbage is being collected, 0 if none is."""
+
+
+def watch_collections(on: bool) -> None:
+    """Note from now on when garbage is collected, or no more."""
+    if _note_collection in gc.callbacks:
+        gc.callbacks.remove(_note_collection)
+    if on:
+        gc.callbacks.append(_note_collection)
+
+
+def _note_collection(phase: str, info: Any) -> None:
+    _collecting[0] = threading.get_ident() if phase == "start" else 0
+
+
+def _is_collected() -> bool:
+    return _collecting[0] == threading.get_ident()
+
+
+def _whose() -> Any:
+    """The guard that what dies here and now belongs to, None if nobody can tell."""
+    return None if _is_collected() else current_owner()
 
 
 def _wrap_thread(hook: Any, original: Any) -> Any:
@@ -45,10 +72,11 @@ def _wrap_unraisable(hook: Any, original: Any) -> Any:
     def unraisablehook(args: Any) -> Any:
         error = args.exc_value if args.exc_value is not None else args.exc_type
         if hook.active and not (_compat.is_of(error, RuntimeWarning) and str(error).endswith("was never awaited")):
-            is_resource = _compat.is_of(error, ResourceWarning)
-            state = "resource not closed" if is_resource else f"ignored in {_name_of(args)}"
-            hint = _CLOSE if is_resource else "let finalizers and callbacks catch what they raise"
-            _note(state, error, current_owner(), hint)
+            if _compat.is_of(error, ResourceWarning):
+                _note_unclosed(error, None, sys._getframe(1))
+            else:
+                hint = "let finalizers and callbacks catch what they raise"
+                _note(f"ignored in {_name_of(args)}", error, _whose(), hint)
         return original(args)
 
     return unraisablehook
@@ -77,44 +105,78 @@ def _note_of_loop(context: Any) -> None:
     entries = _compat.entries(context.get("source_traceback")) or _compat.debug_stack(task)
     created = origin.origin_of(stack) or origin.origin_of_traceback(entries)
     is_callback = message.startswith("Exception in callback ")
-    if created is None and is_task:  # all that is left after a collection
-        created = _defined_at(task.get_coro())
     state = "raised in a callback of a loop" if is_callback else message[:1].lower() + message[1:].rstrip("!")
+    if created is None and is_task:
+        state += _definition_of(task.get_coro())
     error = context.get("exception")
     if error is None:
         error = getattr(task.get_coro(), "__qualname__", message) if is_task else message
     hint = "keep a reference to the task, and await it" if is_task else "catch it where it is raised"
-    _note(state, error, owner or current_owner(), hint, created)
+    _note(state, error, owner or _whose(), hint, created)
 
 
 def _wrap_unawaited(hook: Any, original: Any) -> Any:
     def warn_unawaited_coroutine(coroutine: Any) -> Any:
         if hook.active and not _compat.warnings_are_recorded():
-            name = printable(_compat.attribute(coroutine, "__qualname__") or type(coroutine).__qualname__)
-            created = origin.origin_of_traceback(getattr(coroutine, "cr_origin", None)) or _defined_at(coroutine)
-            text = f"coroutine {name!r} was never awaited"
-            _note("never awaited", text, current_owner(), "await it, or close() it", created)
+            _note_unawaited(coroutine, sys._getframe(1))
         return original(coroutine)
 
+    _compat.hide_from_warnings(warn_unawaited_coroutine)  # the warning is of the line that dropped the coroutine
     return warn_unawaited_coroutine
+
+
+def _note_unawaited(coroutine: Any, frame: Any) -> None:
+    name = printable(_compat.attribute(coroutine, "__qualname__") or type(coroutine).__qualname__)
+    created = origin.origin_of_traceback(getattr(coroutine, "cr_origin", None)) or _allocation_of(coroutine)
+    state = "never awaited"
+    if created is None:
+        created = _dropped_at(frame)
+        state += _definition_of(coroutine) if created is None else _LET_GO
+    _note(state, f"coroutine {name!r} was never awaited", _whose(), "await it, or close() it", created)
 
 
 def _wrap_warning(hook: Any, original: Any) -> Any:
     def showwarnmsg(message: Any) -> Any:
         is_resource = isinstance(message.category, type) and issubclass(message.category, ResourceWarning)
         if hook.active and is_resource and not _compat.warnings_are_recorded():
-            _note("resource not closed", message.message, current_owner(), _CLOSE)
+            _note_unclosed(message.message, message.source, sys._getframe(1))
         return original(message)
 
     return showwarnmsg
 
 
-def _defined_at(coroutine: Any) -> Optional[str]:
+def _note_unclosed(error: Any, source: Any, frame: Any) -> None:
+    birth = origin.birth_of_loop(source)
+    created = _allocation_of(source) or origin.origin_of(birth.stack if birth is not None else None)
+    owner = birth.owner if birth is not None and birth.owner is not None else _whose()
+    dropped_at = _dropped_at(frame) if created is None else None
+    state = "resource not closed" + (_LET_GO if dropped_at is not None else "")
+    _note(state, error, owner, _CLOSE, created or dropped_at)
+
+
+def _definition_of(coroutine: Any) -> str:
+    """All that is left of where a coroutine came from, after a collection."""
     code = getattr(coroutine, "cr_code", None)
-    return str(origin.place_of(code, -1)) if code is not None else None
+    return f", defined at {origin.place_of(code, -1)}" if code is not None else ""
+
+
+def _allocation_of(thing: Any) -> Optional[str]:
+    return origin.origin_of_allocation(_compat.allocated_at(thing))
 
 
 _CLOSE = "close() it in a cleanup, or use it in a with block"
+
+
+_LET_GO = ", let go at this line"
+
+
+def _dropped_at(frame: Any) -> Optional[str]:
+    """The user's line that let the last reference to a thing go.
+
+    There is none for what a collection has taken, nor for what a function of the user's had when it ended.
+    """
+    stack = raw_stack(frame) if not _is_collected() else []
+    return origin.origin_of(stack) if stack and origin.rank(stack[-1][0].co_filename) == origin.USER else None
 
 
 def _note(state: str, error: Any, owner: Any, hint: str, created: Optional[str] = None) -> None:

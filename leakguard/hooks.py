@@ -151,9 +151,11 @@ def _wrap_loop_init(hook: _Hook, original: Any) -> Any:
     def loop_is_made(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         if hook.active:
-            note_loop(self)
             owner = OWNER.get()
-            if owner is None or not owner.makes_loop():
+            if owner is not None and owner.makes_loop():
+                note_loop(self)
+            else:
+                note_loop(self, Birth(current_owner(), raw_stack(sys._getframe(1)), _thread.get_ident()))
                 _watch_tasks(self)
 
     return loop_is_made
@@ -163,7 +165,7 @@ def _wrap_loop_start(hook: _Hook, original: Any) -> Any:
     @functools.wraps(original)
     def loop_starts(self: Any, *args: Any) -> Any:
         if hook.active and getattr(self, _WATCHED, None) is not (not birth_listeners and self.get_debug()):
-            note_loop(self)
+            note_loop(self, Birth(None, [], _thread.get_ident()))
             _watch_tasks(self)
         return original(self, *args)
 
@@ -286,6 +288,8 @@ class Hooks:
         if new:
             with self._lock:
                 self._wanted |= new
+                if "exception" in new:
+                    deaths.watch_collections(True)
                 origin.notes_timers[0] = "timer" in self._wanted
                 self.install()
 
@@ -313,6 +317,7 @@ class Hooks:
                 origin.submitted.clear()
                 if self._wanted:
                     self._wanted, self._installed_at, origin.notes_timers[0] = set(), -1, False
+                    deaths.watch_collections(False)
                     origin.deaths.clear()
                     temporary.made.clear()
                     changes.births.clear()

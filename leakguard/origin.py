@@ -28,7 +28,10 @@ wide_guards: Set[Any] = set()
 
 
 class Birth:
-    """Where and in whose course a thing was created; `extra` is a raw thread's code, a child's Popen, or how a task was made."""
+    """Where and in whose course a thing was created; `extra` says more of some.
+
+    That is a raw thread's code, a child's Popen, how a task was made, or the thread that made a loop or ran it first.
+    """
 
     __slots__ = ("owner", "stack", "extra", "time")
 
@@ -94,8 +97,8 @@ def tell(kind: str, birth: Birth) -> None:
         listener(kind, birth)
 
 
-def note_loop(loop: Any) -> None:
-    """Remember an event loop, of whatever class: it has run, so it may have tasks."""
+def note_loop(loop: Any, birth: Any = True) -> None:
+    """Remember an event loop, of whatever class: it has run, so it may have tasks. `birth` is what was seen of its making."""
     if getattr(loop, _NOTED, None) is None:
         if notes_timers[0] and loop not in loops:
             for handle in _compat.loop_handles(loop):
@@ -103,9 +106,15 @@ def note_loop(loop: Any) -> None:
                     settle_timer(handle)
         loops.add(loop)
         try:
-            setattr(loop, _NOTED, True)
+            setattr(loop, _NOTED, birth)
         except AttributeError:
             pass  # a loop with slots is looked up in the set each time
+
+
+def birth_of_loop(loop: Any) -> Optional[Birth]:
+    """What is known of a loop's creation; nothing of the test's own, and no line of one that was made before."""
+    birth = getattr(loop, _NOTED, None)
+    return birth if isinstance(birth, Birth) else None
 
 
 def birth_of_thread(thread: Any) -> Optional[Birth]:

@@ -11,7 +11,7 @@ from leakguard import _compat, case, check, exit, known
 from leakguard.guard import Guard, Subject
 from leakguard.ignore import Rule
 from leakguard.knownfile import Entry
-from leakguard.model import LeakError, LeakReport
+from leakguard.model import Leak, LeakError, LeakReport
 from leakguard.policy import key_category, may_have_key_scope, resolve
 from leakguard.record import RunRecord
 from leakguard.report import terminal, text
@@ -153,14 +153,10 @@ class Record:
             run = self.recorder.record(self.reports)
         return run._replace(fixed=tuple(map(str, self.fixed)))
 
-    def fails(self) -> bool:
-        """Whether a leak counts that no test, class or module has failed for."""
-        return any(
-            leak.counted
-            for report in self.reports
-            if report.scope == "run" or report.note.startswith("logged: nobody")
-            for leak in report.leaks
-        )
+    def of_nobody(self) -> List[Leak]:
+        """The leaks that count and that no test, class or module has failed for: the run does."""
+        reports = [one for one in self.reports if one.scope == "run" or one.note.startswith("logged: nobody")]
+        return [leak for report in reports for leak in report.leaks if leak.counted]
 
     def unused_rules(self) -> List[str]:
         """The ignore rules of the command line and the environment that nothing matched."""
@@ -197,7 +193,7 @@ class GuardedRunner(unittest.TextTestRunner):
         hooks = _compat.SuiteHooks(unittest.suite.TestSuite, self._fixtures)
         guard = Guard("run", Subject("unattributed", "the run"), policy)
         timing = self._fixtures.timing = Observation(guard) if self.advises else Timing(guard)
-        before, start = live_things(), _compat.clock()
+        before, start, error = live_things(), _compat.clock(), None
         guard.begin()
         try:
             if self.advises or policy.scope == "key":
@@ -214,7 +210,7 @@ class GuardedRunner(unittest.TextTestRunner):
                 record.live = (before, live_things())
                 record.tests_run = getattr(self._fixtures.result, "testsRun", 0)
                 guard.close_all_within()
-                guard.verify()
+                error = guard.verify()
             finally:
                 guard.close()
                 check.listeners.remove(record.reports.append)
@@ -223,7 +219,7 @@ class GuardedRunner(unittest.TextTestRunner):
                 if self._passed is not None:
                     record.fixed = _fixed(record, self._passed)
                 end_recording(record)
-            self._print_summary(record)
+            self._print_summary(record, error)
 
     _recorder: Any = None
 
@@ -241,15 +237,16 @@ class GuardedRunner(unittest.TextTestRunner):
         self.stream.write(f"\n{line}\n")
         self.stream.flush()
 
-    def _print_summary(self, record: Record) -> None:
+    def _print_summary(self, record: Record, error: Optional[LeakError]) -> None:
         tests = record.as_run().tests if terminal.can_show(self.stream) else ()
         lines = text.growth(*record.live, terminal.courses(tests)) if record.reports else []
         lines += terminal.known(record.reports, record.known.path)
         lines += terminal.fixed([str(entry) for entry in record.fixed], record.known.path)
         lines += terminal.slowest(record.waits) if record.grace else []
-        lines = text.summary(record.reports, terminal.SCREEN - len(lines)) + lines
+        lines = text.message_of_run(error) + text.summary(record.reports, terminal.SCREEN - len(lines)) + lines
         lines += text.key_tests(record.scoped_tests())
         lines += [f"Unused ignore: {rule}" for rule in record.unused_rules()]
+        lines += text.failed_run(len(record.of_nobody()))
         blocking = exit.warning()
         exit.remember(blocking)
         lines += blocking

@@ -11,6 +11,7 @@ import unittest
 import warnings
 from unittest import mock
 
+from leakguard import changes
 from leakguard.probes import environ
 from tests.guarded import inner_class, listening, place, run_inner
 from tests.planting import run_fresh
@@ -165,6 +166,71 @@ class EnvironTests(unittest.TestCase):
                     self.assertEqual(leak.origin, place(function, "changes") if function is not appends else None)
                     fails = run_inner(function, leak_kinds="environ").leaks
                     self.assertEqual([one.fingerprint for one in fails], [leak.fingerprint])
+
+    def test_line_of_what_is_left(self):
+        """What came after the change that is left, and was put back, is not its line; nor is another test's change."""
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+
+        def adds(test):
+            os.environ["LG_ADDED"] = "1"  # changes
+            with mock.patch.dict(os.environ, LG_OTHER="2"):
+                pass
+
+        def handles(test):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # changes
+            signal.signal(signal.SIGTERM, signal.signal(signal.SIGTERM, lambda *_: None))
+
+        def filters(test):
+            warnings.filterwarnings("ignore", "x")  # changes
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+
+        def resets(test):
+            warnings.simplefilter("error")
+            warnings.resetwarnings()  # changes
+
+        def puts_back(test):
+            with mock.patch.dict(os.environ, LG_ADDED="1"), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "x")
+
+        with mock.patch.dict(os.environ), warnings.catch_warnings():
+            for function in (adds, handles, filters, resets):
+                with self.subTest(function.__name__):
+                    (leak,) = run_inner(puts_back, function, leak_kinds="environ").leaks
+                    self.assertEqual((leak.owner, leak.origin), ("inner.Inner.test_1", place(function, "changes")))
+
+    def test_line_of_a_fixture(self):
+        """What a test changed and put back does not hide the line of its class; what it left is its own."""
+
+        def sets(cls):
+            os.environ["LG_ADDED"] = "1"  # changes
+
+        def left(test):
+            os.environ["LG_ADDED"] = "2"  # changes
+
+        def puts_back(test):
+            with mock.patch.dict(os.environ, LG_ADDED="2"):
+                pass
+
+        with mock.patch.dict(os.environ):
+            leaks = run_inner(puts_back, left, puts_back, leak_kinds="environ", setUpClass=classmethod(sets)).leaks
+        self.assertEqual(
+            [(leak.owner, leak.origin) for leak in leaks],
+            [("inner.Inner.test_1", place(left, "changes")), ("inner.Inner", place(sets, "changes"))],
+        )
+
+    def test_many_values(self):
+        """Of a thing that is changed again and again the last values are remembered."""
+
+        def changes_often(test):
+            for number in range(changes.VALUES + 2):
+                os.environ["LG_ADDED"] = str(number)  # changes
+            most.append(len(changes.births["os.environ['LG_ADDED']"]))
+
+        most = []
+        with mock.patch.dict(os.environ):
+            (leak,) = run_inner(changes_often, leak_kinds="environ").leaks
+        self.assertEqual((most, leak.origin), ([changes.VALUES], place(changes_often, "changes")))
 
     def test_one_line_many_changes(self):
         """Each thing that one line changes is an entry of its own."""

@@ -1,6 +1,7 @@
 """Event loops that a test makes, replaces, closes or leaves."""
 
 import asyncio
+import contextlib
 import sys
 import threading
 import unittest
@@ -112,6 +113,74 @@ class LoopTests(unittest.TestCase):
         self.assertEqual(
             [(leak.state, leak.owner) for leak in outcome.leaks], [("suspended async generator", "inner.Inner.test_0")]
         )
+
+    def test_generator_thrown_away(self):
+        """What asyncio makes to close a generator needs a turn more of a loop that has stopped, which is no leak."""
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        closed = []
+
+        async def numbers(waits):
+            try:
+                yield 1
+            finally:
+                await waits()
+                closed.append(1)
+
+        async def throws_away(waits):
+            with contextlib.suppress(OSError):
+                async for _ in numbers(waits):
+                    raise OSError
+            await asyncio.sleep(0)  # asyncio makes its task
+
+        async def takes_turns():
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+        clean = lambda test: loop.run_until_complete(throws_away(takes_turns))  # noqa: E731
+        leaks = lambda test: loop.run_until_complete(throws_away(wait_for_ever))  # noqa: E731
+        self.assertEqual(run_inner(clean).leaks, [])
+        self.assertEqual(closed, [1])
+        outcome = run_inner(leaks, lambda test: None)
+        (leak,) = outcome.leaks
+        self.assertEqual((leak.kind, leak.state, leak.owner), ("task", "pending", "inner.Inner.test_0"))
+        self.assertEqual(leak.hint, "aclose() it, or iterate it inside contextlib.aclosing()")
+        self.assertIn("numbers", leak.origin)
+        loop.run_until_complete(asyncio.sleep(0))
+
+    def test_generator_thrown_away_beside_a_task(self):
+        """A loop that has more to do is not turned."""
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        turns = []
+
+        async def numbers():
+            try:
+                yield 1
+            finally:
+                await wait_for_ever()
+
+        async def counts():
+            while True:
+                turns.append(1)
+                await asyncio.sleep(0)
+
+        async def throws_away():
+            kept.append(asyncio.ensure_future(counts()))
+            with contextlib.suppress(OSError):
+                async for _ in numbers():
+                    raise OSError
+            await asyncio.sleep(0)
+
+        def leaks(test):
+            loop.run_until_complete(throws_away())
+            turns.clear()
+
+        kept = []
+        outcome = run_inner(leaks)
+        self.assertEqual((len(outcome.leaks), turns), (2, []))
+        kept.clear()
+        loop.run_until_complete(asyncio.sleep(0))
 
     def test_loop_thread_and_its_task(self):
         """A loop left running in a thread, with a task on it, is two leaks of one test."""

@@ -4,10 +4,11 @@ import asyncio
 import inspect
 import sys
 import threading
+import types
 import unittest
 from unittest import mock
 
-from leakguard import LeakGuardAsyncTestCase, LeakGuardTestCase, calls, holders, origin, verdict, waiting
+from leakguard import LeakGuardAsyncTestCase, LeakGuardTestCase, bytecode, calls, holders, origin, verdict, waiting
 from leakguard.probes.tasks import TaskProbe
 from leakguard.probes.threads import ThreadProbe
 from tests.doubles import JOIN_SECONDS, BlockedThread
@@ -247,6 +248,19 @@ class CallTests(unittest.TestCase):
                     lock.acquire()
                 self.assertEqual(self.call_of(body, lock.release)[:2], (None, None))
                 self.doCleanups()
+
+    def test_a_string_is_no_function(self):
+        """What a call has as an argument or a key may be named as a function that blocks."""
+        found = []
+
+        def note(*_):
+            frame = sys._getframe(1)
+            found.append(bytecode.blocking_call(frame.f_code, frame.f_lasti))
+
+        {"sleep": note}["sleep"](1)
+        note("recv")
+        types.SimpleNamespace(recv=note).recv(1)
+        self.assertEqual(found, ["", "", "recv"])
 
     def test_python_code_is_no_call(self):
         """A frame that is not at a call waits in nothing."""

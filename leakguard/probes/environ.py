@@ -14,12 +14,12 @@ from leakguard.probes.protocol import Probe
 
 
 class Change:
-    """One thing that is not as it was: its name, in a word what became of it, and how to put it back."""
+    """One thing that is not as it was: its name, in a word what became of it, how to put it back, the value it has."""
 
-    __slots__ = ("name", "state", "restore")
+    __slots__ = ("name", "state", "restore", "value")
 
-    def __init__(self, name: str, state: str, restore: Callable[[], None]) -> None:
-        self.name, self.state, self.restore = name, state, restore
+    def __init__(self, name: str, state: str, restore: Callable[[], None], value: Any = None) -> None:
+        self.name, self.state, self.restore, self.value = name, state, restore, value
 
 
 class EnvironProbe(Probe):
@@ -57,7 +57,7 @@ class EnvironProbe(Probe):
         return thing.name, ()
 
     def origin(self, thing: Any) -> Optional[str]:
-        birth = changes.births.get(thing.name)
+        birth = changes.birth_of(thing.name, thing.value)
         return origin.origin_of(birth.stack) if birth is not None else None
 
     def settle(self, suspects: Sequence[Any], timeout: float) -> None:
@@ -78,11 +78,12 @@ class EnvironProbe(Probe):
 
     def isolate(self, things: Sequence[Any]) -> Iterator[None]:
         for thing in things:
+            noted = changes.births.get(thing.name, {}).copy()
             try:
                 thing.restore()
             except (OSError, ValueError):
                 pass  # a folder that is gone, a signal of another thread: it is on record
-            changes.births.pop(thing.name, None)  # the last change is ours
+            changes.births[thing.name] = noted  # without ours
             yield
 
 
@@ -95,7 +96,7 @@ def _changed_variables(before: Dict[Any, Any], now: Dict[Any, Any]) -> List[Chan
         name = os.fsdecode(key)
         if before.get(key) != now.get(key) and name not in _RUNNERS_OWN:
             state = "added" if key not in before else "removed" if key not in now else "changed"
-            found.append(Change(changes.variable(key), state, _restorer(name, before.get(key))))
+            found.append(Change(changes.variable(key), state, _restorer(name, before.get(key)), now.get(key)))
     return found
 
 
@@ -179,10 +180,12 @@ def _is_equal(one: Any, other: Any) -> bool:
 
 def _changed_handlers(before: Sequence[Any], now: Sequence[Any]) -> List[Change]:
     """One that an event loop has put there is the loop's: the kind ``timer`` knows it."""
-    changed = [(n, new) for n, old, new in zip(_compat.SIGNALS, before, now) if not _is_equal(old, new)]
-    numbers = [n for n, new in changed if not str(_compat.attribute(new, "__module__")).startswith("asyncio.")]
-    handlers = dict(zip(_compat.SIGNALS, before))
-    return [Change(changes.handler(n), "changed", _restore_handler(n, handlers[n])) for n in numbers]
+    changed = [(n, old, new) for n, old, new in zip(_compat.SIGNALS, before, now) if not _is_equal(old, new)]
+    return [
+        Change(changes.handler(n), "changed", _restore_handler(n, old), id(new))
+        for n, old, new in changed
+        if not str(_compat.attribute(new, "__module__")).startswith("asyncio.")
+    ]
 
 
 def _restore_handler(number: int, handler: Any) -> Callable[[], None]:
@@ -190,7 +193,7 @@ def _restore_handler(number: int, handler: Any) -> Callable[[], None]:
 
 
 def _changed_locale(before: str, now: str) -> List[Change]:
-    return [Change("locale", "changed", lambda: _compat.set_locale(before))]
+    return [Change("locale", "changed", lambda: _compat.set_locale(before), now)]
 
 
 def _filters() -> Sequence[Any]:
@@ -209,14 +212,14 @@ def _changed_filters(before: List[Any], now: List[Any]) -> List[Change]:
     def restore() -> None:
         _compat.set_warning_filters(before)
 
-    return [Change("warnings.filters", _difference(before, now, _show_filter), restore)]
+    return [Change("warnings.filters", _difference(before, now, _show_filter), restore, changes.filters())]
 
 
 def _changed_umask(before: Optional[int], now: Optional[int]) -> List[Change]:
     if before is None or now is None:
         return []
     mask: int = before
-    return [Change("umask", f"changed from {before:03o} to {now:03o}", lambda: _ignore(os.umask(mask)))]
+    return [Change("umask", f"changed from {before:03o} to {now:03o}", lambda: _ignore(os.umask(mask)), now)]
 
 
 def _ignore(result: Any) -> None:

@@ -65,7 +65,7 @@ class FileProbe(Probe):
         if now == baseline:
             return ()
         new = {number: inode for number, inode in now.items() if baseline.get(number) != inode}
-        spared = _spared() if new else set()
+        spared = _spared() | _counted_once() if new else set()
         return [
             self._suspects.setdefault((number, inode), Descriptor(number, inode))
             for number, inode in new.items()
@@ -93,7 +93,10 @@ class FileProbe(Probe):
         return _describe(thing.number).name, (class_name(holder),) if holder is not None else ()
 
     def origin(self, thing: Any) -> Optional[str]:
-        return origin.origin_of_allocation(_compat.allocated_at(thing.holder()))
+        holder = thing.holder()
+        birth = origin.birth_of_loop(holder)
+        noted = birth.stack if birth is not None else None
+        return origin.origin_of_allocation(_compat.allocated_at(holder)) or origin.origin_of(noted)
 
     def settle(self, suspects: Sequence[Any], timeout: float) -> None:
         _compat.pause(min(timeout, _POLL))
@@ -165,6 +168,11 @@ def _spared() -> Set[int]:
     for guard in list(origin.open_guards):
         spared.update(_compat.loop_descriptors(guard.loop))
     return spared
+
+
+def _counted_once() -> Set[int]:
+    """Return all but one of the descriptors of each loop that was not closed: they are one thing that was left."""
+    return {number for loop in list(origin.loops) for number in _compat.loop_descriptors(loop)[1:]}
 
 
 def _describe(number: int) -> _Described:

@@ -6,7 +6,7 @@ import re
 import sys
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from leakguard.model import IGNORES_CANCELLATION, STUCK, Leak, LeakReport
+from leakguard.model import IGNORES_CANCELLATION, STUCK, Leak, LeakError, LeakReport
 
 ENTRIES = 20
 """Entries that one message shows; the reports have all."""
@@ -15,6 +15,10 @@ FEWEST = 3
 """Lines of code that a summary shows however little room there is; the reports have all."""
 
 _PLURALS = {"process": "processes"}
+_UNKNOWN = {
+    "file": "unknown: only --leak-trace notes where files are opened",
+    "exception": "unknown: only --leak-trace notes where objects are made",
+}
 
 
 def count_of(number: int, noun: str) -> str:
@@ -60,7 +64,7 @@ def entry_lines(leaks: Sequence[Leak], owner: str = "", *, stacks: bool = False)
     many = f"{len(leaks)} " if len(leaks) > 1 else ""
     noun = _PLURALS.get(leak.kind, leak.kind + "s") if many else leak.kind
     lines = [f"  {many}{noun} {names_of(leaks)} ({'; '.join(_distinct(one.state for one in leaks))})"]
-    lines.append(f"    created at  {leak.origin or 'unknown: made where nothing could be noted'}")
+    lines.append(f"    created at  {leak.origin or _UNKNOWN.get(leak.kind, 'unknown: made where nothing could be noted')}")
     lines += _stack_lines(leak.origin_stack) if stacks else []
     if owner and leak.owner != owner:
         lines.append(f"    made by     {leak.owner}")
@@ -184,6 +188,17 @@ def summary(reports: Sequence[LeakReport], room: int = sys.maxsize) -> List[str]
         rest = count_of(sum(len(same) for _, same in ordered[shown:]), "leak")
         lines.append(f"  and {count_of(len(ordered) - shown, 'more line')} with {rest}, see --leak-report")
     return lines
+
+
+def message_of_run(error: Optional[LeakError]) -> List[str]:
+    """What no test can be blamed for, in unittest's own shape."""
+    title = ["=" * 70, "FAIL: the run", "-" * 70]
+    return [*title, *f"leakguard.LeakError: {error}".splitlines(), ""] if error is not None else []
+
+
+def failed_run(leaks: int) -> List[str]:
+    """The last line of a run that fails though all of its tests may be OK."""
+    return [f"FAILED (leaks of no test={leaks})"] if leaks else []
 
 
 def growth(before: Dict[str, int], after: Dict[str, int], course: Mapping[str, str] = {}) -> List[str]:
