@@ -399,10 +399,12 @@ class LeakGuardMixin:
 
     @property
     def _leakguard_tear_down(self) -> Callable[[], None]:
-        """What tears the loop down: unittest asks for it once, after the cleanups, and calls it."""
+        """What tears the loop down: unittest asks for it after the cleanups, and once more when it forgets the test."""
         tear_down: Callable[[], None] = getattr(super(), _compat.LOOP_TEAR_DOWN)
         guard = self._leakguard_guard
-        if guard is None or not guard.has_left_nothing:
+        if guard is None:
+            return tear_down
+        if not guard.has_left_nothing:
             return functools.partial(self._leakguard_tear_down_loop, tear_down)
         self._leakguard_let_loop_go()
         self._leakguard_end_with_loop(is_interrupted=False)

@@ -165,7 +165,8 @@ def _wrap_loop_start(hook: _Hook, original: Any) -> Any:
     @functools.wraps(original)
     def loop_starts(self: Any, *args: Any) -> Any:
         if hook.active and getattr(self, _WATCHED, None) is not (not birth_listeners and self.get_debug()):
-            note_loop(self, Birth(None, [], _thread.get_ident()))
+            if self not in origin.loops:
+                note_loop(self, Birth(None, [], _thread.get_ident()))
             _watch_tasks(self)
         return original(self, *args)
 
