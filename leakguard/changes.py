@@ -71,7 +71,7 @@ def handler_now(number: int) -> int:
 def places() -> List[Tuple[Any, str, Any]]:
     """Return (place, name, wrap) of what changes something."""
     found: List[Tuple[Any, str, Any]] = [
-        (os, "putenv", _wrap(variable, lambda key, value: os.fsencode(value))),
+        (os, "putenv", _wrap(variable, lambda key, value: value if os.name == "nt" else os.fsencode(value))),
         (os, "unsetenv", _wrap(variable, lambda key: None)),
         (signal, "signal", _wrap(handler, lambda number, _: handler_now(number))),
         (os, "umask", _wrap(lambda *_: "umask", lambda mask: mask)),

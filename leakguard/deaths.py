@@ -116,7 +116,7 @@ def _note_of_loop(context: Any) -> None:
 
 
 def _wrap_unawaited(hook: Any, original: Any) -> Any:
-    def warn_unawaited_coroutine(coroutine: Any) -> Any:
+    def warn_unawaited_coroutine(coroutine: Any) -> Any:  # pragma: no cover - coverage does not know its frame either
         if hook.active and not _compat.warnings_are_recorded():
             _note_unawaited(coroutine, sys._getframe(1))
         return original(coroutine)

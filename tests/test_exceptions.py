@@ -311,7 +311,8 @@ class WarningTests(unittest.TestCase):
             with open(report, encoding="utf-8") as file:
                 leaks = json.load(file)["leaks"]
         found = {leak["test"].rpartition(".")[2]: (leak["name"].partition(" <")[0], leak["state"]) for leak in leaks}
-        never, defined = "coroutine 'forgotten' was never awaited", "never awaited, defined at planted_garbage.py:8 in forgotten"
+        never = "coroutine 'forgotten' was never awaited"
+        defined = "never awaited, defined at planted_garbage.py:8 in forgotten"
         self.assertEqual(
             found,
             {
@@ -329,7 +330,7 @@ class WarningTests(unittest.TestCase):
         self.assertTrue(process.stderr.endswith("\nFAILED (leaks of no test=1)\n"), process.stderr)
 
     def test_filter_for_a_module(self):
-        """A filter for the module that drops a coroutine fits as it does without us: the frame of our hook is not seen."""
+        """A filter for the module that drops a coroutine fits as it does without us: our hook's frame is not seen."""
         flags = ("--leak-kinds", "exception", "planted_garbage.NextTests.test_dropped")
         for module, is_shown in (("planted_garbage", False), ("leakguard.deaths", True)):
             with self.subTest(module):
