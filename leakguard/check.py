@@ -164,7 +164,7 @@ class Check:
                 return True
             if grace == 0 or (now >= deadline and attempt >= MIN_ATTEMPTS) or self._is_stopped_by_us(suspects):
                 return False
-            if not any(suspect.probe.ends for suspect in suspects):
+            if not any(suspect.probe.may_end(suspect.thing) for suspect in suspects):
                 return False
             if not collected and now >= collect_at:
                 collected = True

@@ -8,7 +8,7 @@ import unittest
 
 from leakguard import LeakGuardAsyncTestCase
 from tests.doubles import JOIN_SECONDS
-from tests.guarded import run_inner, run_inner_async
+from tests.guarded import PATIENT, run_inner, run_inner_async
 
 
 async def wait_for_ever():
@@ -20,7 +20,7 @@ class LoopTests(unittest.TestCase):
     """Loops of sync tests and of async ones."""
 
     def test_closed_with_a_task(self):
-        """A pending task of a loop that was closed can run no more: it is reported once, and does not stop the run."""
+        """A pending task of a closed loop can run no more: nobody waits for it; it is reported once, and stops no run."""
         kept = []
 
         def leaks(test):
@@ -30,7 +30,7 @@ class LoopTests(unittest.TestCase):
             loop.run_until_complete(asyncio.sleep(0))
             loop.close()
 
-        outcome = run_inner(leaks, lambda test: None)
+        outcome = run_inner(leaks, lambda test: None, grace=PATIENT)
         self.assertEqual([(leak.name, leak.owner) for leak in outcome.leaks], [("x", "inner.Inner.test_0")])
         self.assertEqual((outcome.testsRun, len(outcome.errors)), (2, 0))
         kept[0]._log_destroy_pending = False

@@ -30,7 +30,6 @@ class EnvironProbe(Probe):
 
     kind = "environ"
     carries_over = False
-    ends = False
 
     def snapshot(self) -> Any:
         return [copy(read()) for read, copy, _ in _STATE]
@@ -59,6 +58,9 @@ class EnvironProbe(Probe):
     def origin(self, thing: Any) -> Optional[str]:
         birth = changes.birth_of(thing.name, thing.value)
         return origin.origin_of(birth.stack) if birth is not None else None
+
+    def may_end(self, thing: Any) -> bool:
+        return False
 
     def settle(self, suspects: Sequence[Any], timeout: float) -> None:
         _compat.pause(min(timeout, 0.002))

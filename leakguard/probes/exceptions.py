@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Optional, Sequence, Tuple
 
-from leakguard import _compat, causes, facts, origin
+from leakguard import _compat, facts, origin
 from leakguard.model import Leak
-from leakguard.probes.protocol import Probe
+from leakguard.probes.protocol import Probe, advice
 
 _deaths = origin.deaths
 
@@ -15,7 +15,6 @@ class ExceptionProbe(Probe):
     """Finds the deaths that were noted in the course of a test; they do not end, so nobody waits for them."""
 
     kind = "exception"
-    ends = False
 
     def snapshot(self) -> Any:
         return origin.Death.count
@@ -38,6 +37,9 @@ class ExceptionProbe(Probe):
         now_at, place, _ = origin.describe_stack(thing.stack)
         return place or (now_at[0] if now_at else None)
 
+    def may_end(self, thing: Any) -> bool:
+        return False
+
     def settle(self, suspects: Sequence[Any], timeout: float) -> None:
         _compat.pause(min(timeout, 0.002))
 
@@ -52,7 +54,7 @@ class ExceptionProbe(Probe):
             origin=created,
             now_at=now_at,
             place=place if place != created else None,
-            hint=causes.advice(facts.Facts(self.kind, frozenset([thing.name, thing.cls])), thing.hint),
+            hint=advice(facts.Facts(self.kind, frozenset([thing.name, thing.cls])), thing.hint),
             aliases=(thing.cls,),
         )
 

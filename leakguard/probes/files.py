@@ -7,9 +7,9 @@ import stat
 import weakref
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from leakguard import _compat, causes, facts, origin
+from leakguard import _compat, facts, origin
 from leakguard.model import Leak, printable
-from leakguard.probes.protocol import Probe, class_name
+from leakguard.probes.protocol import Probe, advice, class_name
 
 _POLL = 0.002
 _Inode = Tuple[int, int]
@@ -111,7 +111,7 @@ class FileProbe(Probe):
             state=described.state + _held_by(aliases if _loop_of(thing.number) is None else ()),
             owner="",
             origin=created,
-            hint=causes.advice(self._facts(thing)),
+            hint=advice(self._facts(thing)),
             aliases=aliases,
         )
 

@@ -7,9 +7,9 @@ import signal
 import threading
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from leakguard import _compat, causes, facts, origin
+from leakguard import _compat, facts, origin
 from leakguard.model import Leak, printable
-from leakguard.probes.protocol import Probe, class_name, fingerprint
+from leakguard.probes.protocol import Probe, advice, class_name, fingerprint
 
 _POLL = 0.005
 _EXEC_SECONDS = 0.1
@@ -113,7 +113,7 @@ class ProcessProbe(Probe):
             state="running",
             owner="",
             origin=created,
-            hint=causes.advice(_facts(thing, full, aliases)),
+            hint=advice(_facts(thing, full, aliases)),
             fingerprint=fingerprint(self.kind, full, created, None, aliases),  # a command may be longer than a name
             aliases=aliases,
             origin_stack=origin.birth_texts(origin.process_births.get(thing.pid)),

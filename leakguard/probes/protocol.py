@@ -6,6 +6,7 @@ import weakref
 from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 
 from leakguard import _compat
+from leakguard.facts import Facts
 from leakguard.fingerprint import fingerprint as fingerprint
 from leakguard.model import Leak
 
@@ -21,8 +22,6 @@ class Probe:
     kind = ""
     choice = ""
     """The word that `leak_kinds` asks for it by, where that is not its kind."""
-    ends = True
-    """Whether its things may end while they are waited for."""
     carries_over = True
     """Whether the baseline of a test that has ended clean does for the next: where it is known who made a thing.
 
@@ -48,6 +47,10 @@ class Probe:
     def origin(self, thing: Any) -> Optional[str]:
         """The line that created the thing, if it is known."""
         raise NotImplementedError
+
+    def may_end(self, thing: Any) -> bool:
+        """Whether a thing may end while it is waited for."""
+        return True
 
     def settle(self, suspects: Sequence[Any], timeout: float) -> None:
         """Wait up to `timeout` seconds, by the kind's own wake-up, for one of the suspects to end."""
@@ -87,6 +90,13 @@ class Probe:
     def allow(self, thing: Any) -> Optional[str]:
         """Declare one thing as shared on purpose; return its name, or None if it is not of this kind."""
         return None
+
+
+def advice(known: Facts, otherwise: str = "") -> str:
+    """One line of advice by the cause of a leak; `otherwise` for what no cause fits."""
+    from leakguard import causes  # its table takes a millisecond, which only a leak pays
+
+    return causes.advice(known, otherwise)
 
 
 def unwrapped(target: Any) -> Any:

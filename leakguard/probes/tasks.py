@@ -12,9 +12,9 @@ import types
 import weakref
 from typing import Any, Dict, FrozenSet, Generator, List, Optional, Sequence, Set, Tuple
 
-from leakguard import _compat, causes, facts, origin
+from leakguard import _compat, facts, origin
 from leakguard.model import Leak, printable
-from leakguard.probes.protocol import Probe, class_name
+from leakguard.probes.protocol import Probe, advice, class_name
 
 _NOTHING: FrozenSet[Any] = frozenset()
 _POLL = 0.002
@@ -85,6 +85,9 @@ class TaskProbe(Probe):
             return str(origin.place_of(closed.ag_code, -1))
         return origin.origin_of_traceback(_compat.debug_stack(thing))
 
+    def may_end(self, thing: Any) -> bool:
+        return _is_async_generator(thing) or not thing.get_loop().is_closed()
+
     def settle(self, suspects: Sequence[Any], timeout: float) -> None:
         _compat.pause(min(timeout, _POLL))
 
@@ -105,7 +108,7 @@ class TaskProbe(Probe):
             now_at=now_at,
             place=place,
             waiting_in=waiting_in,
-            hint=causes.advice(_facts(thing, frames, waiting_in)),
+            hint=advice(_facts(thing, frames, waiting_in)),
             aliases=aliases,
             awaited_by=awaiting.awaited_by(thing) if is_task else (),
             origin_stack=_origin_stack(thing) if is_task else (),

@@ -7,9 +7,9 @@ import sys
 import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from leakguard import _compat, causes, facts, origin
+from leakguard import _compat, facts, origin
 from leakguard.model import Leak, printable
-from leakguard.probes.protocol import Probe, class_name, target_name, unwrapped
+from leakguard.probes.protocol import Probe, advice, class_name, target_name, unwrapped
 
 _live = _compat.live_threads
 _count = _compat.raw_thread_count
@@ -129,7 +129,7 @@ class ThreadProbe(Probe):
             now_at=now_at,
             place=place,
             waiting_in=waiting_in,
-            hint=causes.advice(_facts(thing, frames, waiting_in, idle)),
+            hint=advice(_facts(thing, frames, waiting_in, idle)),
             aliases=aliases,
             blocks_exit=isinstance(thing, threading.Thread) and not thing.daemon,
             origin_stack=origin.birth_texts(_birth(thing)),

@@ -8,9 +8,9 @@ from __future__ import annotations
 import signal
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
-from leakguard import _compat, causes, facts, origin
+from leakguard import _compat, facts, origin
 from leakguard.model import Leak, printable
-from leakguard.probes.protocol import Probe, class_name, target_name, unwrapped
+from leakguard.probes.protocol import Probe, advice, class_name, target_name, unwrapped
 
 _POLL = 0.002
 _NOTHING: Dict[int, Any] = {}
@@ -68,7 +68,7 @@ class TimerProbe(Probe):
             state="signal handler" if is_signal else "pending",
             owner="",
             origin=created,
-            hint=causes.advice(_facts(thing, is_signal)),
+            hint=advice(_facts(thing, is_signal)),
             aliases=aliases,
         )
 
