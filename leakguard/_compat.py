@@ -1244,9 +1244,30 @@ def qualname_at(filename: str, line: int, name: Optional[str]) -> str:
     return fitting[-1] if fitting else name or "<module>"
 
 
-def _read_spans(filename: str) -> List[_Span]:
+PARSES = 5
+"""Times that a file is parsed at most, where two threads do that at the same time."""
+
+
+def syntax_tree(filename: str) -> Any:
+    """The syntax tree of a source file; None if there is no such file, or it is not Python's.
+
+    Up to 3.12 threads that parse at the same time share a count, which then may not add up: a SystemError (gh-106905).
+    """
     import ast
     import linecache
+
+    for _ in range(PARSES):
+        try:
+            return ast.parse("".join(linecache.getlines(filename)))
+        except SystemError:
+            pass
+        except (SyntaxError, ValueError, RecursionError):
+            break
+    return None
+
+
+def _read_spans(filename: str) -> List[_Span]:
+    import ast
 
     spans: List[_Span] = []
     unnamed: Dict[Any, str] = {
@@ -1269,10 +1290,12 @@ def _read_spans(filename: str) -> List[_Span]:
                 inner = prefix + name + ("." if isinstance(child, ast.ClassDef) else ".<locals>.")
             walk(child, inner)
 
+    tree = syntax_tree(filename)
     try:
-        walk(ast.parse("".join(linecache.getlines(filename))), "")
-    except (SyntaxError, ValueError, RecursionError):
-        pass  # no source, or not Python's: the plain name has to do
+        if tree is not None:  # else the plain name has to do
+            walk(tree, "")
+    except RecursionError:
+        pass
     return spans
 
 

@@ -120,14 +120,10 @@ def _discarding_lines(filename: str) -> FrozenSet[int]:
     A task group holds its own tasks: what is called on a name that ends in ``group`` or is ``tg`` does not count.
     """
     import ast
-    import linecache
 
-    try:
-        tree = ast.parse("".join(linecache.getlines(filename)))
-    except (SyntaxError, ValueError, RecursionError):
-        return frozenset()  # no source, or not Python's
+    tree = _compat.syntax_tree(filename)
     lines: Set[int] = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             called: Any = node.value.func
             owner: Any = getattr(called, "value", None)

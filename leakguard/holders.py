@@ -83,7 +83,6 @@ def _bodies_in(filename: str) -> List[_Body]:
 
 def _read_bodies(filename: str) -> List[_Body]:
     import ast
-    import linecache
 
     bodies: List[_Body] = []
 
@@ -101,10 +100,12 @@ def _read_bodies(filename: str) -> List[_Body]:
                         bodies.append(_Body(function, first, child.end_lineno or first, chain))
             walk(child, inner)
 
+    tree = _compat.syntax_tree(filename)
     try:
-        walk(ast.parse("".join(linecache.getlines(filename))), (1, "<module>"))
-    except (SyntaxError, ValueError, RecursionError):
-        pass  # no source, or not Python's
+        if tree is not None:
+            walk(tree, (1, "<module>"))
+    except RecursionError:
+        pass
     return bodies
 
 

@@ -1,5 +1,6 @@
 """The private names of the standard library that the package uses, and monkey patching of it."""
 
+import ast
 import asyncio
 import collections
 import concurrent.futures
@@ -10,6 +11,7 @@ import threading
 import time
 import unittest
 from types import SimpleNamespace
+from unittest import mock
 
 from leakguard import _compat
 from tests.doubles import BlockedThread
@@ -165,6 +167,17 @@ class CodeTests(unittest.TestCase):
             pass
 
         self.assertEqual(_compat.qualname(inner.__code__), inner.__qualname__)
+
+    def test_parsing_in_two_threads(self):
+        """Where threads that parse at the same time disturb each other, a file is parsed again, but not for ever."""
+        whole = ast.parse("pass")
+        for results, expected in (
+            ([SystemError("AST constructor recursion depth mismatch"), whole], whole),
+            ([SystemError("AST constructor recursion depth mismatch")] * _compat.PARSES, None),
+            ([SyntaxError("not Python's")], None),
+        ):
+            with self.subTest(results), mock.patch("ast.parse", side_effect=results):
+                self.assertIs(_compat.syntax_tree(__file__), expected)
 
     def test_qualname_without_source(self):
         """Where there is no source, the plain name has to do up to 3.10."""
