@@ -59,12 +59,6 @@ def wait_for_turn(loop: Any, seconds: float, _allocate: Callable[[], Any] = _thr
     lock.acquire(True, seconds)
 
 
-def turn(loop: Any) -> None:
-    """Let a loop that does not run call once all that is ready."""
-    loop.call_soon(loop.stop)
-    loop.run_forever()
-
-
 # -- threading -----------------------------------------------------------------------------------
 
 live_threads: Dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]

@@ -44,6 +44,8 @@ class Plan:
         self.policy = policy = resolve(cls, function)
         is_off = policy.action == "off" or (policy.scope == "key" and key_category(cls, function) is None)
         self.probes = () if is_off else probes_of(policy)
+        if is_off or "exception" not in policy.kinds:
+            origin.has_unchecked[0] = True
         self.snapshots = tuple(probe.snapshot for probe in self.probes)
         self.looks = tuple(probe.suspects for probe in self.probes)
         self.is_async = hasattr(cls, "addAsyncCleanup")

@@ -9,7 +9,9 @@ import functools
 import os
 import signal
 import sys
+import types
 import warnings
+import weakref
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from leakguard import _compat
@@ -24,48 +26,56 @@ VALUES = 64
 
 
 def birth_of(name: str, value: Any) -> Optional[Birth]:
-    """Where something was given the value that it has now, as far as a guard that is still open can have seen that."""
-    known = births.get(name, {})
-    found = [(one, birth) for (owner, one), birth in known.items() if owner is None or not owner.is_over()]
-    if not found:
-        return None
-    last = found[-1][1]
-    same = [birth for one, birth in found if one == value]
-    return next((birth for birth in same if birth.owner is last.owner), same[0] if same else last)
+    """Where something was given the value that it has now, None if no function that is hooked has given it that."""
+    known = [(owner, birth) for (owner, one), birth in births.get(name, {}).items() if one == value]
+    found = [birth for owner, birth in known if owner is None or not owner.is_over()]
+    last = next(reversed(births.get(name, {})), (None, None))[0]
+    return next((birth for birth in found if birth.owner is last), found[0] if found else None)
 
 
 def _note(name: str, value: Any, frame: Any) -> None:
+    """Note a change. What is known is replaced as a whole, since another thread may be reading or changing it."""
     birth = Birth(current_owner(), raw_stack(frame))
-    known = births.setdefault(name, {})
+    known = births.get(name, {}).copy()
     if known and next(reversed(known))[0] is not birth.owner:
-        for key in [key for key in known if key[0] is not None and key[0].is_over()]:
-            del known[key]
+        known = {key: one for key, one in known.items() if key[0] is None or not key[0].is_over()}
     known.setdefault((birth.owner, value), birth)
     if len(known) > VALUES:
         del known[next(iter(known))]
+    births[name] = known
 
 
-def variable(key: Any) -> str:
+def variable(key: Any, value: Any = None) -> str:
     """How a variable of the environment is named."""
     return printable(f"os.environ[{os.fsdecode(key)!r}]")
 
 
-def handler(number: int) -> str:
+def handler_name(signalnum: int, handler: Any = None) -> str:
     """How the handler of a signal is named."""
     try:
-        return f"handler of {signal.Signals(number).name}"
+        return f"handler of {signal.Signals(signalnum).name}"
     except ValueError:
-        return f"handler of signal {number}"
+        return f"handler of signal {signalnum}"
 
 
-def filters() -> Tuple[int, ...]:
-    """The filters of warnings, as a value that keeps none of them alive."""
-    return tuple(map(id, warnings.filters))
+def handler_value(signalnum: int, handler: Any = None) -> Any:
+    """The handler of a signal as a value that can be kept: it refers weakly to what is the user's."""
+    now = _compat.get_handler(signalnum)
+    try:
+        if type(now) is types.MethodType:
+            return weakref.ref(now.__self__), now.__func__
+        return now if isinstance(now, int) or now is None else weakref.ref(now)
+    except TypeError:
+        return id(now)  # of a class that has no weak references
 
 
-def handler_now(number: int) -> int:
-    """The handler of a signal, likewise."""
-    return id(_compat.get_handler(number))
+def filters(*item: Any, append: bool = False) -> Tuple[Any, ...]:
+    """The filters of warnings."""
+    return tuple(warnings.filters)
+
+
+def _current_locale(category: int, locale: Any = None) -> str:
+    return _compat.current_locale()
 
 
 def places() -> List[Tuple[Any, str, Any]]:
@@ -73,12 +83,12 @@ def places() -> List[Tuple[Any, str, Any]]:
     found: List[Tuple[Any, str, Any]] = [
         (os, "putenv", _wrap(variable, lambda key, value: value if os.name == "nt" else os.fsencode(value))),
         (os, "unsetenv", _wrap(variable, lambda key: None)),
-        (signal, "signal", _wrap(handler, lambda number, _: handler_now(number))),
+        (signal, "signal", _wrap(handler_name, handler_value)),
         (os, "umask", _wrap(lambda *_: "umask", lambda mask: mask)),
     ]
-    found += [(*point, _wrap(lambda *_: "warnings.filters", lambda *_: filters())) for point in _compat.filter_points()]
+    found += [(*point, _wrap(lambda *_, **__: "warnings.filters", filters)) for point in _compat.filter_points()]
     if "locale" in sys.modules:
-        found.append((sys.modules["locale"], "setlocale", _wrap(lambda *_: "locale", lambda *_: _compat.current_locale())))
+        found.append((sys.modules["locale"], "setlocale", _wrap(lambda *_, **__: "locale", _current_locale)))
     return found
 
 
@@ -88,8 +98,7 @@ def _wrap(name: Callable[..., str], value: Callable[..., Any]) -> Callable[[Any,
         def changes(*args: Any, **kwargs: Any) -> Any:
             result = original(*args, **kwargs)
             if hook.active:
-                given = (*args, *kwargs.values())
-                _note(name(*given[:1]), value(*given), sys._getframe(1))
+                _note(name(*args, **kwargs), value(*args, **kwargs), sys._getframe(1))
             return result
 
         return changes

@@ -15,7 +15,7 @@ from typing import Any, List, Optional, Tuple
 
 from leakguard import _compat, origin
 from leakguard.model import printable
-from leakguard.origin import Death, current_owner, raw_stack
+from leakguard.origin import Death, current_owner
 
 
 def places() -> List[Tuple[Any, str, Any]]:
@@ -148,6 +148,7 @@ def _wrap_warning(hook: Any, original: Any) -> Any:
 def _note_unclosed(error: Any, source: Any, frame: Any) -> None:
     birth = origin.birth_of_loop(source)
     created = _allocation_of(source) or origin.origin_of(birth.stack if birth is not None else None)
+    birth = birth or origin.birth_of_loop(_compat.attribute(source, "_loop"))  # a transport is its loop's
     owner = birth.owner if birth is not None and birth.owner is not None else _whose()
     dropped_at = _dropped_at(frame) if created is None else None
     state = "resource not closed" + (_LET_GO if dropped_at is not None else "")
@@ -173,10 +174,13 @@ _LET_GO = ", let go at this line"
 def _dropped_at(frame: Any) -> Optional[str]:
     """The user's line that let the last reference to a thing go.
 
-    There is none for what a collection has taken, nor for what a function of the user's had when it ended.
+    There is none for what a collection or a library let go, nor for what a function of the user's had when it ended.
     """
-    stack = raw_stack(frame) if not _is_collected() else []
-    return origin.origin_of(stack) if stack and origin.rank(stack[-1][0].co_filename) == origin.USER else None
+    while frame is not None and frame.f_code.co_name == "__del__":  # it is called by who let go
+        frame = frame.f_back
+    if frame is None or _is_collected() or origin.rank(frame.f_code.co_filename) != origin.USER:
+        return None
+    return str(origin.place_of(frame.f_code, frame.f_lasti))
 
 
 def _note(state: str, error: Any, owner: Any, hint: str, created: Optional[str] = None) -> None:

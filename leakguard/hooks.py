@@ -153,9 +153,9 @@ def _wrap_loop_init(hook: _Hook, original: Any) -> Any:
         if hook.active:
             owner = OWNER.get()
             if owner is not None and owner.makes_loop():
-                note_loop(self)
+                note_loop(self, Birth(owner, []))
             else:
-                note_loop(self, Birth(current_owner(), raw_stack(sys._getframe(1)), _thread.get_ident()))
+                note_loop(self, Birth(current_owner(), raw_stack(sys._getframe(1))))
                 _watch_tasks(self)
 
     return loop_is_made
@@ -165,8 +165,7 @@ def _wrap_loop_start(hook: _Hook, original: Any) -> Any:
     @functools.wraps(original)
     def loop_starts(self: Any, *args: Any) -> Any:
         if hook.active and getattr(self, _WATCHED, None) is not (not birth_listeners and self.get_debug()):
-            if self not in origin.loops:
-                note_loop(self, Birth(None, [], _thread.get_ident()))
+            note_loop(self)
             _watch_tasks(self)
         return original(self, *args)
 
@@ -320,6 +319,7 @@ class Hooks:
                     self._wanted, self._installed_at, origin.notes_timers[0] = set(), -1, False
                     deaths.watch_collections(False)
                     origin.deaths.clear()
+                    origin.has_unchecked[0] = False
                     temporary.made.clear()
                     changes.births.clear()
 

@@ -30,7 +30,7 @@ wide_guards: Set[Any] = set()
 class Birth:
     """Where and in whose course a thing was created; `extra` says more of some.
 
-    That is a raw thread's code, a child's Popen, how a task was made, or the thread that made a loop or ran it first.
+    That is a raw thread's code, a child's Popen, or how a task was made.
     """
 
     __slots__ = ("owner", "stack", "extra", "time")
@@ -147,6 +147,9 @@ class Death:
 
 deaths: List[Death] = []
 """Every death that no check has reported yet."""
+
+has_unchecked = [False]
+"""Whether a test ran whose deaths nobody looks for: what a collection takes later may be of that one."""
 
 forks = [False]
 """Whether this process has forked since the last look: what ``from os import fork`` gave to somebody is no hook's."""

@@ -301,6 +301,6 @@ class UnattributedTests(unittest.TestCase):
                 "     1 x thread   planted_unowned.py:14 in serve",
                 "                  unattributed",
                 "Growth over the run: threads 2 -> 3, tasks 0 -> 0",
-                "FAILED (leaks of no test=1)",
+                "FAILED (leaks of the run=1)",
             ],
         )

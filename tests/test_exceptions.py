@@ -327,7 +327,7 @@ class WarningTests(unittest.TestCase):
         self.assertEqual(lines["test_dropped"], "planted_garbage.py:31 in NextTests.test_dropped")
         for innocent in ("test_collects", "test_drops"):
             self.assertNotIn(f"FAIL: {innocent}", process.stderr)
-        self.assertTrue(process.stderr.endswith("\nFAILED (leaks of no test=1)\n"), process.stderr)
+        self.assertTrue(process.stderr.endswith("\nFAILED (leaks of the run=1)\n"), process.stderr)
 
     def test_filter_for_a_module(self):
         """A filter for the module that drops a coroutine fits as it does without us: our hook's frame is not seen."""

@@ -206,7 +206,7 @@ class SummaryTests(unittest.TestCase):
                 "  thread 'of the run' (daemon, alive)",
                 "Leaks: 1 in 1 test, by the line that created them",
                 "Growth over the run: threads 1 -> 2, tasks 0 -> 0",
-                "FAILED (leaks of no test=1)",
+                "FAILED (leaks of the run=1)",
             ],
         )
 

@@ -184,7 +184,7 @@ def _changed_handlers(before: Sequence[Any], now: Sequence[Any]) -> List[Change]
     """One that an event loop has put there is the loop's: the kind ``timer`` knows it."""
     changed = [(n, old, new) for n, old, new in zip(_compat.SIGNALS, before, now) if not _is_equal(old, new)]
     return [
-        Change(changes.handler(n), "changed", _restore_handler(n, old), id(new))
+        Change(changes.handler_name(n), "changed", _restore_handler(n, old), changes.handler_value(n))
         for n, old, new in changed
         if not str(_compat.attribute(new, "__module__")).startswith("asyncio.")
     ]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import sys
-import threading
 import types
 import weakref
 from typing import Any, Dict, FrozenSet, Generator, List, Optional, Sequence, Set, Tuple
@@ -46,8 +45,7 @@ class TaskProbe(Probe):
         tasks = [t for t in things if t is not None and not _is_async_generator(t) and not t.done()]
         generators = [t for t in things if _is_async_generator(t)]
         found = tasks + (_left_suspended(generators) if generators else [])
-        found = [thing for thing in found if thing not in _settled] if found else []
-        found = _let_generators_close(found) if found else found
+        found = [t for t in found if t not in _settled and not _only_closes_a_generator(t)] if found else []
         return _in_order(found) if len(found) > 1 else found
 
     def owner(self, thing: Any) -> Any:
@@ -240,33 +238,23 @@ def _left_suspended(generators: Sequence[Any]) -> List[Any]:
 
 def _generator_closed_by(task: Any) -> Any:
     """The async generator that a task is to close, None if it does something else."""
-    coroutine = task.get_coro()
+    coroutine = None if _is_async_generator(task) else task.get_coro()
     if type(coroutine).__name__ != "async_generator_athrow":
         return None
     return next((one for one in awaited_chain(coroutine) if _is_async_generator(one)), None)
 
 
-def _let_generators_close(found: List[Any]) -> List[Any]:
-    """Let a loop that has stopped take a turn if all that was left on it closes async generators; return what stays.
+def _only_closes_a_generator(task: Any) -> bool:
+    """Whether a task is asyncio's own, made when an async generator that was not exhausted was thrown away, and has yet to begin.
 
-    asyncio makes such a task when a generator that was not exhausted is thrown away, which no ``asyncio.run()`` and no
-    async test leaves behind; a loop of the test's own may have stopped one turn too early for it.
+    No ``asyncio.run()`` and no async test leaves one behind; a loop of the test's own may have stopped one turn too early for
+    it. Once it waits for something in the generator's ``finally`` it is a task like any other.
     """
-    tasks_of: Dict[Any, List[Any]] = {}
-    for task in found:
-        if not _is_async_generator(task):
-            tasks_of.setdefault(task.get_loop(), []).append(task)
-    turned = [loop for loop, tasks in tasks_of.items() if all(map(_generator_closed_by, tasks)) and _may_turn(loop)]
-    for loop in turned:
-        _compat.turn(loop)
-    return [thing for thing in found if _is_async_generator(thing) or not thing.done()] if turned else found
-
-
-def _may_turn(loop: Any) -> bool:
-    """Whether a loop is this thread's and rests."""
-    birth = origin.birth_of_loop(loop)
-    is_ours = birth is not None and birth.extra == threading.get_ident()
-    return is_ours and not loop.is_running() and not loop.is_closed() and _compat.running_loop() is None
+    generator = _generator_closed_by(task)
+    if generator is None or generator.ag_await is not None:
+        return False
+    loop = task.get_loop()
+    return not loop.is_running() and not loop.is_closed()
 
 
 def _cancel(task: Any, asked: Dict[int, int]) -> None:

@@ -198,7 +198,7 @@ def message_of_run(error: Optional[LeakError]) -> List[str]:
 
 def failed_run(leaks: int) -> List[str]:
     """The last line of a run that fails though all of its tests may be OK."""
-    return [f"FAILED (leaks of no test={leaks})"] if leaks else []
+    return [f"FAILED (leaks of the run={leaks})"] if leaks else []
 
 
 def growth(before: Dict[str, int], after: Dict[str, int], course: Mapping[str, str] = {}) -> List[str]:

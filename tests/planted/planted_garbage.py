@@ -25,7 +25,7 @@ class NextTests(unittest.TestCase):
         gc.collect()
 
     def test_drops(self):
-        del FirstTests.loop
+        del FirstTests.loop; gc.collect()  # fmt: skip
 
     def test_dropped(self):
         forgotten()  # dropped
