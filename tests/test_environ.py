@@ -1,5 +1,6 @@
 """What a test changes in its process and leaves changed."""
 
+import concurrent.futures
 import locale
 import os
 import re
@@ -218,6 +219,75 @@ class EnvironTests(unittest.TestCase):
             [(leak.owner, leak.origin) for leak in leaks],
             [("inner.Inner.test_1", place(left, "changes")), ("inner.Inner", place(sets, "changes"))],
         )
+
+    def test_line_of_another_object(self):
+        """A handler or filter of before that is gone is not taken for the one that has its place in memory now."""
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+
+        def handles(test):
+            for _ in range(50):
+                signal.signal(signal.SIGTERM, lambda *_: None)
+            signal.signal(signal.SIGTERM, lambda *_: None)  # changes
+
+        def filters(test):
+            for number in range(50):
+                warnings.filterwarnings("ignore", f"x{number}")
+                del warnings.filters[0]
+            warnings.filterwarnings("ignore", "y")  # changes
+
+        def inserts(test):
+            warnings.simplefilter("error")
+            warnings.filters.insert(0, ("ignore", None, BytesWarning, None, 0))
+
+        with warnings.catch_warnings():
+            for function in (handles, filters, inserts):
+                with self.subTest(function.__name__):
+                    (leak,) = run_inner(function, leak_kinds="environ").leaks
+                    self.assertEqual(leak.origin, place(function, "changes") if function is not inserts else None)
+
+    def test_call_by_keywords(self):
+        """Functions that are hooked take what they took before, in any order; a method's handler is known again."""
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+
+        class Service:
+            def stops(self, number, frame):
+                """A handler."""
+
+        def handles(test):
+            kept.append(Service())
+            signal.signal(handler=kept[-1].stops, signalnum=signal.SIGTERM)  # changes
+            signal.signal(signal.SIGTERM, signal.signal(signal.SIGTERM, signal.SIG_IGN))
+
+        kept = []
+        (leak,) = run_inner(handles, leak_kinds="environ").leaks
+        self.assertEqual((leak.name, leak.origin), ("handler of SIGTERM", place(handles, "changes")))
+
+    def test_changed_in_many_threads(self):
+        """Threads that change one thing at the same time do not disturb each other."""
+
+        def changes_often(number):
+            for turn in range(300):
+                os.environ["LG_ADDED"] = f"{number} {turn}"
+
+        def changes_in_threads(test):
+            interval = sys.getswitchinterval()
+            sys.setswitchinterval(1e-6)
+            try:
+                with concurrent.futures.ThreadPoolExecutor(3) as executor:
+                    for _ in executor.map(changes_often, range(3)):
+                        pass
+            finally:
+                sys.setswitchinterval(interval)
+
+        with mock.patch.dict(os.environ):
+            outcome = run_inner(changes_in_threads, leak_kinds="environ")
+        self.assertEqual((outcome.named(), outcome.errors), ([("environ", "os.environ['LG_ADDED']", "added")], []))
+
+    def test_nothing_is_collected(self):
+        """A collection would not undo a change, so none is paid for."""
+        with mock.patch.dict(os.environ), mock.patch("gc.collect", side_effect=AssertionError("for nothing")):
+            outcome = run_inner(lambda test: os.environ.update(LG_ADDED="1"), leak_kinds="environ")
+        self.assertEqual((len(outcome.leaks), outcome.counts()), (1, (1, 0)))
 
     def test_many_values(self):
         """Of a thing that is changed again and again the last values are remembered."""

@@ -283,6 +283,40 @@ class TextTests(unittest.TestCase):
         ]
         self.assertEqual(found, [f"ResourceWarning: {text}" for text in expected])
 
+    def test_who_let_go(self):
+        """The line that let go is the user's own, not one that called a library which did, or a frame of a thread."""
+
+        def drops():
+            return sys._getframe()  # drops
+
+        frame = drops()
+        self.assertEqual(deaths._dropped_at(frame), place(drops, "drops"))
+        found = []
+        thread = threading.Thread(target=lambda: found.append(sys._getframe(1)))
+        thread.start()
+        thread.join()
+        self.assertEqual((found[0].f_code.co_filename, deaths._dropped_at(found[0])), (threading.__file__, None))
+
+    def test_what_is_of_a_loop(self):
+        """A transport that was not closed belongs to the test that made its loop."""
+
+        class Transport:
+            def __init__(self, loop):
+                self._loop = loop
+
+        def leaks(test):
+            loop = asyncio.new_event_loop()
+            self.addCleanup(loop.close)
+            kept.append(Transport(loop))
+
+        def collects(test):
+            with mock.patch.object(deaths, "_collecting", [threading.get_ident()]):
+                deaths._note_unclosed("unclosed transport", kept[0], sys._getframe())
+
+        kept = []
+        outcome = run_inner(leaks, collects, leak_kinds="exception")
+        self.assertEqual([leak.owner for leak in outcome.leaks], ["inner.Inner.test_0"])
+
 
 class WarningTests(unittest.TestCase):
     """Coroutines that were never awaited and resources that were not closed: in a run of their own."""
@@ -312,7 +346,7 @@ class WarningTests(unittest.TestCase):
                 leaks = json.load(file)["leaks"]
         found = {leak["test"].rpartition(".")[2]: (leak["name"].partition(" <")[0], leak["state"]) for leak in leaks}
         never = "coroutine 'forgotten' was never awaited"
-        defined = "never awaited, defined at planted_garbage.py:8 in forgotten"
+        defined = "never awaited, defined at planted_garbage.py:9 in forgotten"
         self.assertEqual(
             found,
             {
@@ -323,11 +357,21 @@ class WarningTests(unittest.TestCase):
             },
         )
         lines = {leak["test"].rpartition(".")[2]: leak["origin"] for leak in leaks}
-        self.assertEqual(lines["test_loop"], "planted_garbage.py:20 in FirstTests.test_loop")
-        self.assertEqual(lines["test_dropped"], "planted_garbage.py:31 in NextTests.test_dropped")
+        self.assertEqual(lines["test_loop"], "planted_garbage.py:24 in FirstTests.test_loop")
+        self.assertEqual(lines["test_dropped"], "planted_garbage.py:35 in NextTests.test_dropped")
         for innocent in ("test_collects", "test_drops"):
             self.assertNotIn(f"FAIL: {innocent}", process.stderr)
         self.assertTrue(process.stderr.endswith("\nFAILED (leaks of the run=1)\n"), process.stderr)
+
+    def test_garbage_of_who_opted_out(self):
+        """Where a test is not checked, what is nobody's may be that one's: it is logged, and fails nothing."""
+        for flags in (("--leak-scope", "key"), ()):
+            with self.subTest(flags):
+                names = ("planted_garbage.FirstTests.test_cycle", "planted_garbage.NextTests.test_collects")
+                environ = {"LG_OFF": "1"} if not flags else {}
+                process = run_leakguard("--leak-kinds", "exception", *flags, *names, cwd=PLANTED, **environ)
+                self.assertEqual(process.returncode, 0, process.stderr)
+                self.assertIn("(logged: a test that is not checked may have made it)", process.stderr)
 
     def test_filter_for_a_module(self):
         """A filter for the module that drops a coroutine fits as it does without us: our hook's frame is not seen."""
@@ -336,7 +380,7 @@ class WarningTests(unittest.TestCase):
             with self.subTest(module):
                 filters = f"ignore::RuntimeWarning:{module}"
                 process = run_leakguard(*flags, cwd=PLANTED, PYTHONWARNINGS=filters)
-                self.assertEqual("planted_garbage.py:31: RuntimeWarning" in process.stderr, is_shown, process.stderr)
+                self.assertEqual("planted_garbage.py:35: RuntimeWarning" in process.stderr, is_shown, process.stderr)
                 self.assertIn("1 leak after test_dropped", process.stderr)
 
 
