@@ -1064,6 +1064,29 @@ def loop_descriptors(loop: Any) -> List[int]:
     return [number for number in found if number >= 0]
 
 
+def closing_descriptors(loop: Any) -> List[int]:
+    """The descriptors of transports that are closed, and that a loop lets go at its next turn (3.9 to 3.15, not uvloop)."""
+    found = []
+    for handle in list(getattr(loop, "_ready", None) or ()):
+        transport = attribute(handle_callback(handle), "__self__")
+        if attribute(transport, "_closing") is True:
+            thing = attribute(transport, "_sock") or attribute(transport, "_pipe")
+            try:
+                found.append(thing.fileno())
+            except (AttributeError, OSError, ValueError):
+                pass  # it is gone already
+    return found
+
+
+def generator_to_close(coroutine: Any) -> Any:
+    """The async generator that an ``aclose()`` is for, None for anything else (3.9 to 3.15)."""
+    if type(coroutine).__name__ != "async_generator_athrow":
+        return None
+    import gc
+
+    return next((one for one in gc.get_referents(coroutine) if type(one) is types.AsyncGeneratorType), None)
+
+
 def loop_callback(loop: Any, number: int) -> Tuple[Any, ...]:
     """What a loop calls when a descriptor can be read: the function, and its arguments (3.9 to 3.15, not uvloop)."""
     try:

@@ -106,12 +106,17 @@ def _note_of_loop(context: Any) -> None:
     created = origin.origin_of(stack) or origin.origin_of_traceback(entries)
     is_callback = message.startswith("Exception in callback ")
     state = "raised in a callback of a loop" if is_callback else message[:1].lower() + message[1:].rstrip("!")
-    if created is None and is_task:
+    closed = _compat.generator_to_close(task.get_coro()) if is_task else None
+    if closed is not None:  # asyncio made the task, in whatever was going on then
+        created = str(origin.place_of(closed.ag_code, -1))
+    elif created is None and is_task:
         state += _definition_of(task.get_coro())
     error = context.get("exception")
     if error is None:
-        error = getattr(task.get_coro(), "__qualname__", message) if is_task else message
+        named = closed if closed is not None else task.get_coro() if is_task else None
+        error = getattr(named, "__qualname__", message)
     hint = "keep a reference to the task, and await it" if is_task else "catch it where it is raised"
+    hint = "aclose() it, or iterate it inside contextlib.aclosing()" if closed is not None else hint
     _note(state, error, owner or _whose(), hint, created)
 
 
@@ -152,7 +157,8 @@ def _note_unclosed(error: Any, source: Any, frame: Any) -> None:
     owner = birth.owner if birth is not None and birth.owner is not None else _whose()
     dropped_at = _dropped_at(frame) if created is None else None
     state = "resource not closed" + (_LET_GO if dropped_at is not None else "")
-    _note(state, error, owner, _CLOSE, created or dropped_at)
+    hint = _WAIT if str(error).startswith("subprocess ") else _CLOSE
+    _note(state, error, owner, hint, created or dropped_at)
 
 
 def _definition_of(coroutine: Any) -> str:
@@ -166,6 +172,7 @@ def _allocation_of(thing: Any) -> Optional[str]:
 
 
 _CLOSE = "close() it in a cleanup, or use it in a with block"
+_WAIT = "wait() for it in a cleanup, or use it in a with block"
 
 
 _LET_GO = ", let go at this line"
@@ -205,7 +212,8 @@ def _note(state: str, error: Any, owner: Any, hint: str, created: Optional[str] 
 
 _IN_EVERY_RUN = (
     (r" at 0x[0-9A-Fa-f]+", ""),
-    (r"\bfd=\d+", "fd=*"),
+    (r"\b(fd|name)=\d+", r"\1=*"),
+    (r"\bsubprocess \d+ is still", "subprocess * is still"),
     (r"\b([lr]addr=\('[^']*', )\d+", r"\1*"),
 )
 """What differs from run to run in the texts of exceptions and warnings, and what is said instead."""

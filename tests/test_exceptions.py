@@ -200,6 +200,33 @@ class LoopTests(unittest.TestCase):
         else:
             self.assertEqual(without[0].origin, place(leaks, "creates"))
 
+    def test_destroyed_before_it_closed_a_generator(self):
+        """What asyncio was to close on a loop that was closed is named by the generator, with its line and a cure."""
+
+        async def numbers():  # begins
+            yield 1
+            yield 2
+
+        async def throws_away():
+            async for _ in numbers():
+                break
+
+        def leaks(test):
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(throws_away())
+            loop.call_soon(loop.stop)
+            made = asyncio.all_tasks(loop)
+            loop.close()
+            count.append(len(made))
+
+        count = []
+        outcome = run_inner(leaks, leak_kinds="exception")
+        expected = ("exception", numbers.__qualname__, "task was destroyed but it is pending")
+        self.assertEqual(outcome.named(), [expected] * count[0])
+        for leak in outcome.leaks:
+            self.assertEqual(leak.origin, place(numbers, "begins"))
+            self.assertEqual(leak.hint, "aclose() it, or iterate it inside contextlib.aclosing()")
+
     def test_callback(self):
         """What a callback raises is a leak."""
 
@@ -255,8 +282,10 @@ class LoopTests(unittest.TestCase):
                 raise ValueError("late")
 
         async def leaks(test):
-            asyncio.ensure_future(fails_late())
+            kept.append(asyncio.ensure_future(fails_late()))  # else a collection might take it at any time
             await asyncio.sleep(0)
+
+        kept = []
 
         for leaks_of in self.run_both(leaks):
             self.assertEqual([leak.kind for leak in leaks_of], ["task"])
@@ -272,6 +301,8 @@ class TextTests(unittest.TestCase):
             "unclosed <socket.socket fd=31, family=2>",
             "unclosed <socket laddr=('127.0.0.1', 40112), raddr=('::1', 8000, 0, 0)>",
             "unclosed <Thing at 0x7f6e66727060>",
+            "unclosed file <_io.FileIO name=5 mode='rb'>",
+            "subprocess 10472 is still running",
         ):
             with mock.patch.object(origin, "deaths", []) as noted:
                 deaths._note("resource not closed", ResourceWarning(text), None, "close() it")
@@ -280,6 +311,8 @@ class TextTests(unittest.TestCase):
             "unclosed <socket.socket fd=*, family=2>",
             "unclosed <socket laddr=('127.0.0.1', *), raddr=('::1', *, 0, 0)>",
             "unclosed <Thing>",
+            "unclosed file <_io.FileIO name=* mode='rb'>",
+            "subprocess * is still running",
         ]
         self.assertEqual(found, [f"ResourceWarning: {text}" for text in expected])
 

@@ -170,6 +170,26 @@ class FileTests(unittest.TestCase):
         self.assertEqual((leak.state, leak.origin), ("event loop not closed", place(leaks, "made")))
         self.assertIn("    fix         close() the event loop in a cleanup", outcome.messages[0])
 
+    def test_transport_about_to_close(self):
+        """A transport that was closed needs a turn more of a loop that has stopped, and is no leak; an open one is."""
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        kept = []
+
+        async def makes(is_closed):
+            make = asyncio.get_running_loop().create_datagram_endpoint
+            transport, _ = await make(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+            self.addCleanup(loop.run_until_complete, asyncio.sleep(0))
+            self.addCleanup(transport.close)
+            if is_closed:
+                asyncio.get_running_loop().call_soon(transport.close)
+            kept.append(transport)
+
+        outcome = run_inner(lambda test: loop.run_until_complete(makes(True)), leak_kinds="file")
+        self.assertEqual(outcome.leaks, [])
+        outcome = run_inner(lambda test: loop.run_until_complete(makes(False)), leak_kinds="file")
+        self.assertEqual([(leak.kind, leak.name) for leak in outcome.leaks], [("file", "socket")])
+
     def test_ignored_and_allowed(self):
         """A rule is held against the path or the class; one object may be allowed."""
         for rule in ("file:*/data.txt", "file:_io.TextIOWrapper"):

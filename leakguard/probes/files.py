@@ -65,7 +65,7 @@ class FileProbe(Probe):
         if now == baseline:
             return ()
         new = {number: inode for number, inode in now.items() if baseline.get(number) != inode}
-        spared = _spared() | _counted_once() if new else set()
+        spared = _spared() | _counted_once() | _about_to_close() if new else set()
         return [
             self._suspects.setdefault((number, inode), Descriptor(number, inode))
             for number, inode in new.items()
@@ -173,6 +173,12 @@ def _spared() -> Set[int]:
 def _counted_once() -> Set[int]:
     """Return all but one of the descriptors of each loop that was not closed: they are one thing that was left."""
     return {number for loop in list(origin.loops) for number in _compat.loop_descriptors(loop)[1:]}
+
+
+def _about_to_close() -> Set[int]:
+    """Return the descriptors of closed transports on loops that have stopped a turn too early to let them go."""
+    resting = [loop for loop in list(origin.loops) if not loop.is_running() and not loop.is_closed()]
+    return {number for loop in resting for number in _compat.closing_descriptors(loop)}
 
 
 def _describe(number: int) -> _Described:

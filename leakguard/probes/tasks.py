@@ -238,10 +238,7 @@ def _left_suspended(generators: Sequence[Any]) -> List[Any]:
 
 def _generator_closed_by(task: Any) -> Any:
     """The async generator that a task is to close, None if it does something else."""
-    coroutine = None if _is_async_generator(task) else task.get_coro()
-    if type(coroutine).__name__ != "async_generator_athrow":
-        return None
-    return next((one for one in awaited_chain(coroutine) if _is_async_generator(one)), None)
+    return None if _is_async_generator(task) else _compat.generator_to_close(task.get_coro())
 
 
 def _only_closes_a_generator(task: Any) -> bool:
