@@ -13,7 +13,7 @@ from tests.guarded import PATIENT, run_inner, run_inner_async
 
 
 async def wait_for_ever():
-    """Wait on a future that its loop keeps."""
+    """Wait on a future that nobody sets."""
     await asyncio.get_running_loop().create_future()
 
 
