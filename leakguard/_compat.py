@@ -1327,13 +1327,13 @@ def raw_environment() -> Dict[Any, Any]:
 
 SIGNALS = tuple(int(number) for number in sorted(signal.valid_signals()))
 
-get_handler: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
+_get_handler: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
 _set_handler: Callable[[int, Any], Any] = getattr(sys.modules.get("_signal"), "signal", signal.signal)
 
 
 def signal_handler(number: int) -> Any:
     """The handler of a signal as C has it, None for one that Python did not set (3.9 to 3.15)."""
-    return get_handler(number)
+    return _get_handler(number)
 
 
 def set_signal_handler(number: int, handler: Any) -> Any:
@@ -1343,7 +1343,7 @@ def set_signal_handler(number: int, handler: Any) -> Any:
 
 def signal_handlers() -> List[Any]:
     """The handler of every signal, as C has it: without an enumeration for each (3.9 to 3.15)."""
-    return list(map(get_handler, SIGNALS))
+    return list(map(_get_handler, SIGNALS))
 
 
 def current_locale() -> str:

@@ -1,6 +1,7 @@
 """The hooks that note which line gave the process's state which value: in place for the kind ``environ`` only.
 
-The line to name is the first that gave the value that is left: what came later was put back. What has no function to change it, as ``sys.path`` and ``sys.modules``, or was imported by name before, leaves no note.
+The line to name is the first that gave the value that is left: what came later was put back. What has no function to
+change it, as ``sys.path`` and ``sys.modules``, or was imported by name before, leaves no note.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def handler_name(signalnum: int, handler: Any = None) -> str:
 
 def handler_value(signalnum: int, handler: Any = None) -> Any:
     """The handler of a signal as a value that can be kept: it refers weakly to what is the user's."""
-    now = _compat.get_handler(signalnum)
+    now = _compat.signal_handler(signalnum)
     try:
         if type(now) is types.MethodType:
             return weakref.ref(now.__self__), now.__func__

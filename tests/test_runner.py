@@ -198,13 +198,17 @@ class SummaryTests(unittest.TestCase):
         self.assertEqual(process.returncode, 1)
         self.assertIn("\nOK\n", process.stderr)
         self.assertEqual(
-            [line for line in after_ran(process) if not line.startswith(("leakguard.LeakError", "    ", "To allow"))],
+            [line for line in after_ran(process) if not line.startswith(("leakguard.LeakError", "    now at", "    fix"))],
             [
                 "=" * 70,
                 "FAIL: the run",
                 "-" * 70,
                 "  thread 'of the run' (daemon, alive)",
+                "    created at  planted_run.py:11 in Suite.run",
+                "To allow one: leak_ignore = {\"thread:of the run\": \"why\"}",
                 "Leaks: 1 in 1 test, by the line that created them",
+                "     1 x thread   planted_run.py:11 in Suite.run",
+                "                  unattributed",
                 "Growth over the run: threads 1 -> 2, tasks 0 -> 0",
                 "FAILED (leaks of the run=1)",
             ],
