@@ -80,7 +80,7 @@ class EnvironProbe(Probe):
 
     def isolate(self, things: Sequence[Any]) -> Iterator[None]:
         for thing in things:
-            noted = changes.births.get(thing.name, {}).copy()
+            noted = changes.births.get(thing.name, {})
             try:
                 thing.restore()
             except (OSError, ValueError):
