@@ -82,6 +82,11 @@ def is_dummy(thread: Any) -> bool:
     return isinstance(thread, DummyThread)
 
 
+def is_only_thread() -> bool:
+    """Whether no other thread runs Python code, one that is unknown to `threading` included."""
+    return len(sys._current_frames()) == 1
+
+
 join_thread: Callable[..., None] = threading.Thread.join
 """The plain join: a subclass may override it to stop the thread, and so hide the leak."""
 

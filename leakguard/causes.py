@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Iterable, NamedTuple, Optional, Tuple
 
-from leakguard.facts import ASYNC_GENERATOR, DAEMON, DISCARDED, EVENT_LOOP, IDLE, IN_INIT, RAW, SHELL, SIGNAL_HANDLER
-from leakguard.facts import SQLITE, SUBMITTED, Facts
+from leakguard.facts import ASYNC_GENERATOR, CANCELLED, DAEMON, DISCARDED, EVENT_LOOP, IDLE, IN_INIT, RAW, SHELL
+from leakguard.facts import SIGNAL_HANDLER, SQLITE, SUBMITTED, UNSTARTED, Facts
 
 _Names = Tuple[str, ...]
 
@@ -188,6 +188,8 @@ CAUSES: Tuple[Cause, ...] = (
     # -- tasks and async generators -------------------------------------------------------------------
     Cause("async-generator", "task", flags=(ASYNC_GENERATOR,),
           advice="aclose() it, or iterate it inside contextlib.aclosing()"),
+    Cause("task-cancelled", "task", flags=(CANCELLED,),
+          advice="await it after cancel(), before its loop stops: it has not been told yet"),
     Cause("aiohttp-server", "task", anywhere=("aiohttp.web_protocol", "aiohttp.web_runner", "aiohttp.test_utils"),
           advice=_AIOHTTP_SERVER),
     Cause("aiohttp-client", "task", _AIOHTTP_CLIENT, anywhere=("aiohttp",)),
@@ -229,6 +231,8 @@ CAUSES: Tuple[Cause, ...] = (
           advice=f"{_TASK}: close() the StreamWriter of the stream that it reads"),
     Cause("task-group", "task", frames=("asyncio.taskgroups",),
           advice=f"{_TASK}: a task of its TaskGroup does not end"),
+    Cause("task-unstarted", "task", flags=(UNSTARTED,),
+          advice=f"{_TASK}: its loop stopped before it could begin"),
     Cause("task-unheld", "task", flags=(DISCARDED,),
           advice=f"{_TASK}: nobody keeps it, so keep what create_task() returns"),
     Cause("task-event", "task", frames=("asyncio.locks.Event", "asyncio.Event"),

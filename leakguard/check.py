@@ -163,7 +163,7 @@ class Check:
             now = _compat.clock()
             if not suspects:
                 return True
-            if grace == 0 or (now >= deadline and attempt >= MIN_ATTEMPTS) or self._is_stopped_by_us(suspects):
+            if grace == 0 or (now >= deadline and attempt >= MIN_ATTEMPTS) or self._are_halted(suspects):
                 return False
             if not any(suspect.probe.may_end(suspect.thing) for suspect in suspects):
                 return False
@@ -195,11 +195,17 @@ class Check:
         for watcher in list(watchers):
             watcher(f"leakguard: waiting for {probe.kind} {name!r}{more} of {whom}")
 
-    def _is_stopped_by_us(self, suspects: Sequence[Suspect]) -> bool:
-        """Whether all suspects are tasks of a loop that cannot turn while this check runs inside it."""
-        if self._here is None or self.guard.loop is self._here:
+    def _are_halted(self, suspects: Sequence[Suspect]) -> bool:
+        """Whether all suspects live on loops that cannot turn while this check waits.
+
+        That is the one which this check runs inside of, and without another thread one that has stopped.
+        """
+        if self.guard.loop is not None:
             return False
-        return all(suspect.probe.loop_of(suspect.thing) is self._here for suspect in suspects)
+        loops = [suspect.probe.loop_of(suspect.thing) for suspect in suspects]
+        if self._here is not None:
+            return all(loop is self._here for loop in loops)
+        return all(loop is not None and not loop.is_running() for loop in loops) and _compat.is_only_thread()
 
     def _wait(self, suspects: Sequence[Suspect], attempt: int, left: float) -> None:
         probe = next((s.probe for s in suspects if s.probe.kind == "thread"), suspects[0].probe)

@@ -621,6 +621,28 @@ async def _(outer, test):
     await asyncio.sleep(0)
 
 
+def stopped_loop(outer):
+    """A loop that turns no more."""
+    loop = asyncio.new_event_loop()
+    outer.addCleanup(loop.close)
+    outer.addCleanup(lambda: loop.run_until_complete(asyncio.sleep(0)))
+    return loop
+
+
+@plant("task-cancelled")
+def _(outer, test):
+    loop = stopped_loop(outer)
+    task = loop.create_task(for_ever())
+    loop.run_until_complete(asyncio.sleep(0))
+    outer.addCleanup(task.cancel)
+    task.cancel()
+
+
+@plant("task-unstarted")
+def _(outer, test):
+    outer.addCleanup(stopped_loop(outer).create_task(for_ever()).cancel)
+
+
 @plant("task-event")
 async def _(outer, test):
     await keep(outer, for_ever())

@@ -311,6 +311,23 @@ class WaitTests(CheckTestCase):
             error = self.verdict(self.guard(probe))
         self.assertEqual(([leak.kind for leak in error.leaks], probe.settled), (["task"], []))
 
+    def test_a_loop_that_has_stopped(self):
+        """Its tasks are waited for only while there is a thread that could run it again, and get their collection anyhow."""
+        for is_only_thread, is_running, is_mixed, waits in (
+            (True, False, False, False),
+            (False, False, False, True),
+            (True, True, False, True),
+            (True, False, True, True),
+        ):
+            with self.subTest(is_only_thread=is_only_thread, is_running=is_running, is_mixed=is_mixed):
+                probe = self.probe(Thing(), Thing("b", in_collection=True), kind="task")
+                probe.loops = types.SimpleNamespace(is_running=lambda: is_running)
+                others = [self.probe(Thing("c"))] if is_mixed else []
+                with mock.patch.object(check._compat, "is_only_thread", lambda: is_only_thread):
+                    error = self.verdict(self.guard(probe, *others))
+                self.assertEqual([leak.name for leak in error.leaks], ["a", "c"] if is_mixed else ["a"])
+                self.assertEqual(any(one.settled for one in (probe, *others)), waits)
+
     def test_nothing_of_the_check_keeps_a_suspect_alive(self):
         """During the collection the check holds no suspect: a real cycle that the probe knows weakly is gone."""
         if gc.isenabled():  # the check's own collection is what must find it

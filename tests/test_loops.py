@@ -6,8 +6,9 @@ import functools
 import sys
 import threading
 import unittest
+from unittest import mock
 
-from leakguard import LeakGuardAsyncTestCase
+from leakguard import LeakGuardAsyncTestCase, check
 from tests.doubles import JOIN_SECONDS
 from tests.guarded import PATIENT, place, run_inner, run_inner_async
 
@@ -36,6 +37,26 @@ class LoopTests(unittest.TestCase):
         self.assertEqual((outcome.testsRun, len(outcome.errors)), (2, 0))
         kept[0]._log_destroy_pending = False
         kept.clear()
+
+    def test_stopped_with_a_task(self):
+        """A thread may run a loop that has stopped: its task is waited for, and ends."""
+        gate, loop, tasks = threading.Event(), asyncio.new_event_loop(), []
+        self.addCleanup(loop.close)
+
+        def run():
+            gate.wait(JOIN_SECONDS)
+            loop.run_until_complete(tasks[0])
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        self.addCleanup(thread.join, JOIN_SECONDS)
+
+        def leaves(test):
+            tasks.append(loop.create_task(asyncio.sleep(0)))
+
+        with mock.patch.object(check, "watchers", [lambda line: gate.set()]), mock.patch.object(check, "SAY_AFTER", 0.01):
+            outcome = run_inner(leaves, grace=PATIENT)
+        self.assertEqual((outcome.leaks, gate.is_set()), ([], True))
 
     def test_own_loop_closed_by_the_test(self):
         """Where a cleanup closes the test's own loop, the check still looks at threads."""

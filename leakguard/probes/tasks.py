@@ -326,6 +326,13 @@ def _module_of(frame: Any) -> str:
     return str(frame.f_globals.get("__name__", "?")) if frame is not None else "?"
 
 
+def _is_unstarted(task: Any) -> bool:
+    import inspect  # some versions import it with unittest anyway, the others only for a leak
+
+    coroutine = task.get_coro()
+    return isinstance(coroutine, types.CoroutineType) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED
+
+
 def _facts(thing: Any, frames: Sequence[Any], waiting_in: Optional[str]) -> facts.Facts:
     if _is_async_generator(thing) or _generator_closed_by(thing) is not None:
         return facts.Facts("task", flags=frozenset([facts.ASYNC_GENERATOR]))
@@ -334,6 +341,8 @@ def _facts(thing: Any, frames: Sequence[Any], waiting_in: Optional[str]) -> fact
     creators, flags = facts.made(birth, entries)
     if birth is not None and birth.extra is not None:
         flags.append(facts.SUBMITTED)
+    if not thing.get_loop().is_running():
+        flags += [facts.CANCELLED] * _compat.is_being_cancelled(thing) + [facts.UNSTARTED] * _is_unstarted(thing)
     names = frozenset(facts.types_of(thing, thing.get_coro()))
     functions = facts.functions_of(frames) + facts.operations_of(waiting_in)
     return facts.Facts("task", names, functions, creators, frozenset(flags))
