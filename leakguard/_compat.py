@@ -9,11 +9,13 @@ import _thread
 import itertools
 import os
 import signal
+import stat
 import sys
 import threading
 import time
 import types
 import warnings
+import weakref
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 try:
@@ -1027,6 +1029,17 @@ def descriptor_numbers() -> List[int]:
     return [int(name) for name in os.listdir(_DESCRIPTORS)]
 
 
+def open_descriptors() -> Dict[int, Tuple[int, int]]:
+    """Number -> (inode, device) of every open descriptor."""
+    found = {}
+    for number in descriptor_numbers():
+        try:
+            found[number] = os.fstat(number)[1:3]  # a third less than by their names
+        except OSError:
+            pass  # the one that the list was read by, or closed in the meantime
+    return found
+
+
 def descriptor_count() -> int:
     """How many descriptors are open; -1 where that is too dear. Linux from 6.2 says it as the size of the list."""
     try:
@@ -1057,8 +1070,45 @@ def descriptor_flags(number: int) -> int:
         return os.O_RDONLY
 
 
+_opened_by_loops: Dict[int, Tuple[Tuple[int, int], "weakref.ref[Any]"]] = {}
+"""Descriptor -> its inode and device, and the loop that opened it, of loops that do not say what they open: uvloop's."""
+
+
+def opens_unseen(loop_class: Any) -> bool:
+    """Whether loops of a class do not say what they have open for themselves (uvloop 0.22)."""
+    return hasattr(loop_class, "_get_backend_id")
+
+
+def note_loop_descriptors(loop: Any, before: Dict[int, Tuple[int, int]]) -> None:
+    """Remember what was opened while a loop was made."""
+    for number, inode in open_descriptors().items():
+        if before.get(number) != inode:
+            _opened_by_loops[number] = (inode, weakref.ref(loop))
+
+
+def descriptors_of_libuv() -> List[int]:
+    """What the first of uvloop's loops has opened for all of the process: a pipe, which outlives the loop."""
+    found = []
+    for number, (inode, reference) in list(_opened_by_loops.items()):
+        loop = reference()
+        if loop is not None and not loop.is_closed():
+            continue
+        try:
+            status = os.fstat(number)
+            is_left = stat.S_ISFIFO(status.st_mode) and status[1:3] == inode
+        except OSError:
+            is_left = False
+        if is_left:
+            found.append(number)
+        else:
+            del _opened_by_loops[number]
+    return found
+
+
 def loop_descriptors(loop: Any) -> List[int]:
-    """The descriptors that a loop of asyncio's own opens for itself: its selector and its self-pipe (3.9 to 3.15)."""
+    """The descriptors that a loop opens for itself: its selector and its self-pipe (3.9 to 3.15), what was noted of uvloop's."""
+    if opens_unseen(loop):
+        return sorted(number for number, (_, made_by) in list(_opened_by_loops.items()) if made_by() is loop)
     things = [getattr(loop, "_selector", None), getattr(loop, "_ssock", None), getattr(loop, "_csock", None)]
     found = []
     for thing in things:

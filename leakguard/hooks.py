@@ -161,6 +161,19 @@ def _wrap_loop_init(hook: _Hook, original: Any) -> Any:
     return loop_is_made
 
 
+def _wrap_loop_new(hook: _Hook, original: Any) -> Any:
+    @functools.wraps(original)
+    def loop_opens(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        if not hook.active:
+            return original(cls, *args, **kwargs)
+        before = _compat.open_descriptors()
+        loop = original(cls, *args, **kwargs)
+        _compat.note_loop_descriptors(loop, before)
+        return loop
+
+    return loop_opens
+
+
 def _wrap_loop_start(hook: _Hook, original: Any) -> Any:
     @functools.wraps(original)
     def loop_starts(self: Any, *args: Any) -> Any:
@@ -260,7 +273,7 @@ def _reference(popen: Any) -> Any:
         return None
 
 
-OPTIONAL = frozenset({"timer", "exception", "tempfile", "environ"})
+OPTIONAL = frozenset({"timer", "exception", "tempfile", "environ", "file"})
 """Kinds that need hooks which the others do without."""
 
 
@@ -344,6 +357,8 @@ class Hooks:
         for cls in _compat.loop_classes():
             places += [(cls, _compat.loop_start(cls), _wrap_loop_start), (cls, "__init__", _wrap_loop_init)]
         places += [(module, "run_coroutine_threadsafe", _wrap_submit) for module in _compat.submit_modules()]
+        if "file" in self._wanted:
+            places += [(cls, "__new__", _wrap_loop_new) for cls in _compat.loop_classes() if _compat.opens_unseen(cls)]
         if "exception" in self._wanted:
             places += deaths.places()
         if "environ" in self._wanted:

@@ -5,13 +5,20 @@ import ctypes
 import functools
 import os
 import select
+import shutil
 import socket
+import sqlite3
 import sys
 import tempfile
 import tracemalloc
 import unittest
 
 from tests.guarded import PATIENT, place, run_inner, run_inner_async, while_waiting
+from tests.planting import run_planted
+from tests.required import need
+
+SHOWN = f"{tempfile.gettempdir()}/tmp*"
+"""A temporary folder, as it is reported."""
 
 
 @unittest.skipIf(sys.platform == "win32", "Windows does not list descriptors")
@@ -47,7 +54,7 @@ class FileTests(unittest.TestCase):
             [
                 "1 leak after test_0 (inner.Inner), waited N s\n"
                 "\n"
-                f"  file '{tempfile.gettempdir()}/tmp*/data.txt' (open, mode r, held by io.TextIOWrapper)\n"
+                f"  file '{SHOWN}/data.txt' (open, mode r, held by io.TextIOWrapper)\n"
                 f"    created at  {place(FileTests.open, 'opens')}\n"
                 "    fix         close() it in a cleanup, or use it in a with block\n"
                 "\n"
@@ -170,6 +177,37 @@ class FileTests(unittest.TestCase):
         self.assertEqual((leak.state, leak.origin), ("event loop not closed", place(leaks, "made")))
         self.assertIn("    fix         close() the event loop in a cleanup", outcome.messages[0])
 
+    def test_database(self):
+        """A connection to SQLite is one leak with all that it has open, and none where its fixture opened it."""
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+
+        def connect(name):
+            connection = sqlite3.connect(os.path.join(folder, name))
+            self.addCleanup(connection.close)
+            connection.execute("pragma journal_mode = wal")
+            return connection
+
+        def write(connection):
+            with connection:
+                connection.execute("create table numbers (number)")
+
+        shared = connect("shared.db")
+        self.assertEqual(self.named(lambda test: write(connect("own.db"))), [(f"{SHOWN}/own.db", "open, mode r+")])
+        self.assertEqual(self.named(lambda test: write(shared)), [])
+        self.assertTrue(os.path.exists(os.path.join(folder, "shared.db-wal")), "it opened nothing more")
+
+    def test_beside_no_database(self):
+        """A file that has the name of one beside a database, where there is none, is a leak."""
+        path = self.path + "-wal"
+        self.addCleanup(os.unlink, path)
+
+        def leaks(test):
+            file = open(path, "w")
+            self.addCleanup(file.close)
+
+        self.assertEqual([name for name, _ in self.named(leaks)], [f"{SHOWN}/data.txt-wal"])
+
     def test_transport_about_to_close(self):
         """A transport that was closed needs a turn more of a loop that has stopped, and is no leak; an open one is."""
         loop = asyncio.new_event_loop()
@@ -233,6 +271,35 @@ class AsyncFileTests(unittest.TestCase):
             self.addCleanup(other.close)
 
         self.assertEqual([leak.name for leak in run_inner_async(leaks, leak_kinds="all").leaks], ["listening socket"])
+
+
+@unittest.skipIf(sys.platform == "win32", "there is no uvloop for Windows")
+class UvloopFileTests(unittest.TestCase):
+    """Descriptors of uvloop's loops, which do not say what they have open."""
+
+    def setUp(self):
+        self.uvloop = need("uvloop")
+
+    def test_left_open(self):
+        """A loop that was not closed is one leak with its line; what it opens when it listens is a part of that."""
+
+        async def listens():
+            server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+            server.close()
+            await server.wait_closed()
+
+        def leaks(test):
+            loop = self.uvloop.new_event_loop()  # made
+            self.addCleanup(loop.close)
+            loop.run_until_complete(listens())
+
+        (leak,) = run_inner(leaks, leak_kinds="file").leaks
+        self.assertEqual((leak.state, leak.origin), ("event loop not closed", place(leaks, "made")))
+
+    def test_clean(self):
+        """The first loop of a process opens a pipe for all that follow, which is no leak, as are no loops of tests."""
+        output, errors, code = run_planted("first_uvloop.py", options=["-X", "dev"])
+        self.assertEqual((output, code), ("closed: [] on it: [] pipe: ['pipe', 'pipe']\n", 0), errors)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import weakref
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from leakguard import _compat, facts, origin
 from leakguard.model import Leak, printable
@@ -65,15 +66,16 @@ class FileProbe(Probe):
         if now == baseline:
             return ()
         new = {number: inode for number, inode in now.items() if baseline.get(number) != inode}
-        spared = _spared() | _counted_once() | _about_to_close() if new else set()
-        return [
+        spared = _spared() | _counted_once() | _about_to_close() | _beside_a_database(new, now) if new else set()
+        found = [
             self._suspects.setdefault((number, inode), Descriptor(number, inode))
             for number, inode in new.items()
             if number not in spared and self._reported.get(number) != inode
         ]
+        return [thing for thing in found if not _is_kept_by_libuv(thing)]
 
     def _look(self) -> Dict[int, _Inode]:
-        now = _descriptors()
+        now = _compat.open_descriptors()  # each test pays for it twice
         if self._reported:  # those that were closed since are forgotten: the next one may be the same file
             self._reported = {number: inode for number, inode in self._reported.items() if now.get(number) == inode}
         return now
@@ -151,20 +153,9 @@ _SQLITE = b"SQLite format 3"
 _MODES = {os.O_RDONLY: "r", os.O_WRONLY: "w", os.O_RDWR: "r+"}
 
 
-def _descriptors() -> Dict[int, _Inode]:
-    """Return number -> (inode, device) of every open descriptor; each test pays for it twice."""
-    found = {}
-    for number in _compat.descriptor_numbers():
-        try:
-            found[number] = os.fstat(number)[1:3]  # a third less than by their names
-        except OSError:
-            pass  # the one that the list was read by, or closed in the meantime
-    return found
-
-
 def _spared() -> Set[int]:
     """Return the descriptors of the loops that tests run in, and of the interpreter's own helpers."""
-    spared = set(_compat.helper_descriptors())
+    spared = {*_compat.helper_descriptors(), *_compat.descriptors_of_libuv()}
     for guard in list(origin.open_guards):
         spared.update(_compat.loop_descriptors(guard.loop))
     return spared
@@ -173,6 +164,24 @@ def _spared() -> Set[int]:
 def _counted_once() -> Set[int]:
     """Return all but one of the descriptors of each loop that was not closed: they are one thing that was left."""
     return {number for loop in list(origin.loops) for number in _compat.loop_descriptors(loop)[1:]}
+
+
+def _beside_a_database(numbers: Iterable[int], all_numbers: Iterable[int]) -> Set[int]:
+    """Return those of SQLite's own files beside a database that is open, too: the connection is what was left, if it was."""
+    beside = {number: re.match(r"(.+)-(wal|shm|journal)( \(deleted\))?$", _compat.descriptor_target(number)) for number in numbers}
+    if not any(beside.values()):
+        return set()
+    targets = {_compat.descriptor_target(number).partition(_DELETED)[0] for number in all_numbers}
+    return {number for number, found in beside.items() if found and found[1] in targets}
+
+
+def _is_kept_by_libuv(thing: Descriptor) -> bool:
+    """Whether this is what a loop of uvloop's, once it has listened, keeps open until it is closed (``emfile_fd``)."""
+    return (
+        any(_compat.opens_unseen(loop) and not loop.is_closed() for loop in list(origin.loops))
+        and _compat.descriptor_target(thing.number) == os.devnull
+        and thing.holder() is None
+    )
 
 
 def _about_to_close() -> Set[int]:
@@ -213,8 +222,6 @@ _DELETED = " (deleted)"
 
 def _name_of(target: str) -> Tuple[str, bool]:
     """A path as it is shown, without what `tempfile` and the system choose anew in each run; whether it is gone."""
-    import re
-
     is_deleted = target.endswith(_DELETED)
     path = target[: -len(_DELETED)] if is_deleted else target
     if path.startswith("/memfd:"):
