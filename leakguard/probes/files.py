@@ -168,7 +168,8 @@ def _counted_once() -> Set[int]:
 
 def _beside_a_database(numbers: Iterable[int], all_numbers: Iterable[int]) -> Set[int]:
     """Return those of SQLite's own files beside a database that is open, too: the connection is what was left, if it was."""
-    beside = {number: re.match(r"(.+)-(wal|shm|journal)( \(deleted\))?$", _compat.descriptor_target(number)) for number in numbers}
+    named = {number: _compat.descriptor_target(number).partition(_DELETED)[0] for number in numbers}
+    beside = {number: re.match(r"(.+)-(wal|shm|journal)$", name) for number, name in named.items()}
     if not any(beside.values()):
         return set()
     targets = {_compat.descriptor_target(number).partition(_DELETED)[0] for number in all_numbers}
