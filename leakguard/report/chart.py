@@ -48,8 +48,8 @@ class Series(NamedTuple):
 def series(record: RunRecord) -> List[Series]:
     """Return what was counted at least twice, in the order of `LIVE`."""
     found = []
+    counts = [record.before, *(test.live for test in record.tests)]
     for column, name in enumerate(LIVE):
-        counts = [record.before, *(test.live for test in record.tests)]
         points = [(i, live[column]) for i, live in enumerate(counts) if len(live) > column and live[column] >= 0]
         if len(points) > 1:
             found.append(Series(name, points, _rises(points, record)))

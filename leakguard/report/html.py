@@ -89,18 +89,18 @@ def _leaks(record: RunRecord) -> List[Leak]:
 def verdict(record: RunRecord) -> str:
     """The first line: how many leaks, by how many tests."""
     leaks = _leaks(record)
-    ran = _count(len(_ran(record)), "test")
+    tests = _ran(record)
+    ran = _count(len(tests), "test")
     if not leaks:
         return f"No leaks in {ran}"
     lines, owners = len(grouped(record)), {leak.owner for leak in leaks}
-    tests = sum(1 for test in _ran(record) if test in owners)
-    return f"{_count(len(leaks), 'leak')} from {_count(lines, 'line')} of code, left by {tests:,} of {ran}"
+    leaking = sum(1 for test in tests if test in owners)
+    return f"{_count(len(leaks), 'leak')} from {_count(lines, 'line')} of code, left by {leaking:,} of {ran}"
 
 
 def _ran(record: RunRecord) -> List[str]:
     """The ids of the tests that ran, each once; a fixture that failed is no test."""
-    ids = dict.fromkeys(test.id for test in record.tests)
-    return [name for name in ids if not re.match(r"(setUp|tearDown)(Class|Module) \(", name)]
+    return list(dict.fromkeys(test.id for test in record.tests if not test.is_fixture))
 
 
 SHOWN = ("python", "implementation", "platform", "host", "started", "processes")
@@ -109,7 +109,7 @@ SHOWN = ("python", "implementation", "platform", "host", "started", "processes")
 
 def _facts(record: RunRecord) -> str:
     leaks = _leaks(record)
-    failed = sum(1 for test in record.tests if test.outcome in ("failed", "error", "unexpected success"))
+    failed = sum(1 for test in record.tests if test.has_failed)
     facts = [
         ("leaks that count", f"{sum(1 for leak in leaks if leak.counted):,}"),
         ("known, tolerated or logged", f"{sum(1 for leak in leaks if not leak.counted):,}"),
