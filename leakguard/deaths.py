@@ -152,7 +152,7 @@ def _wrap_warning(hook: Any, original: Any) -> Any:
 
 def _note_unclosed(error: Any, source: Any, frame: Any) -> None:
     birth = origin.birth_of_loop(source)
-    created = _allocation_of(source) or origin.origin_of(birth.stack if birth is not None else None)
+    created = _allocation_of(source) or origin.origin_of_birth(birth)
     birth = birth or origin.birth_of_loop(_compat.attribute(source, "_loop"))  # a transport is its loop's
     owner = birth.owner if birth is not None and birth.owner is not None else _whose()
     dropped_at = _dropped_at(frame) if created is None else None

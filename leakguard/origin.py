@@ -310,6 +310,11 @@ def origin_of(stack: Optional[Sequence[Any]]) -> Optional[str]:
     return str(place_of(*stack[best]))
 
 
+def origin_of_birth(birth: Optional[Birth]) -> Optional[str]:
+    """The same of a birth that may not have been noted."""
+    return origin_of(birth.stack) if birth is not None else None
+
+
 def birth_texts(birth: Optional[Birth]) -> Tuple[str, ...]:
     """The stack that created a thing, innermost first and without our own frames, as far as it was noted."""
     stack = birth.stack if birth is not None else ()

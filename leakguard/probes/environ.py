@@ -56,8 +56,7 @@ class EnvironProbe(Probe):
         return thing.name, ()
 
     def origin(self, thing: Any) -> Optional[str]:
-        birth = changes.birth_of(thing.name, thing.value)
-        return origin.origin_of(birth.stack) if birth is not None else None
+        return origin.origin_of_birth(changes.birth_of(thing.name, thing.value))
 
     def may_end(self, thing: Any) -> bool:
         return False

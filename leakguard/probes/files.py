@@ -96,9 +96,8 @@ class FileProbe(Probe):
 
     def origin(self, thing: Any) -> Optional[str]:
         holder = thing.holder()
-        birth = origin.birth_of_loop(holder)
-        noted = birth.stack if birth is not None else None
-        return origin.origin_of_allocation(_compat.allocated_at(holder)) or origin.origin_of(noted)
+        made = origin.origin_of_allocation(_compat.allocated_at(holder))
+        return made or origin.origin_of_birth(origin.birth_of_loop(holder))
 
     def settle(self, suspects: Sequence[Any], timeout: float) -> None:
         _compat.pause(min(timeout, _POLL))

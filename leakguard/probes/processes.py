@@ -98,8 +98,7 @@ class ProcessProbe(Probe):
         return command, ("subprocess.Popen",)
 
     def origin(self, thing: Any) -> Optional[str]:
-        birth = origin.process_births.get(thing.pid)
-        return origin.origin_of(birth.stack) if birth is not None else None
+        return origin.origin_of_birth(origin.process_births.get(thing.pid))
 
     def settle(self, suspects: Sequence[Any], timeout: float) -> None:
         _compat.pause(min(timeout, _POLL))

@@ -96,8 +96,7 @@ class ThreadProbe(Probe):
         return _name(thing), (class_name(thing), target_name(_compat.thread_target(thing)))
 
     def origin(self, thing: Any) -> Optional[str]:
-        birth = _birth(thing)
-        return origin.origin_of(birth.stack) if birth is not None else None
+        return origin.origin_of_birth(_birth(thing))
 
     def settle(self, suspects: Sequence[Any], timeout: float) -> None:
         thread = suspects[0]
