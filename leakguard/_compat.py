@@ -6,6 +6,7 @@ Each docstring names the versions. Nothing else in the package may touch a priva
 from __future__ import annotations
 
 import _thread
+import contextlib
 import itertools
 import os
 import signal
@@ -738,6 +739,18 @@ _EVENTS = {
     "addSkip": "skipped",
 }
 """What Django's parallel workers send on, the worst first."""
+
+
+@contextlib.contextmanager
+def buffered_output(result: Any) -> Iterator[None]:
+    """Have a result take output as it does while a fixture runs: with ``-b`` it can take an error only then (3.9 to 3.15)."""
+    if hasattr(result, "_setupStdout"):
+        result._setupStdout()
+    try:
+        yield
+    finally:
+        if hasattr(result, "_restoreStdout"):
+            result._restoreStdout()
 
 
 def outcome_of(test: Any, result: Any, has_succeeded: bool) -> Tuple[str, str]:

@@ -63,6 +63,8 @@ class TestGuard(Guard):
     is_verified = False
     has_left_nothing = False
     result: Any = None
+    begun_by: Any = None
+    """The result that began it, of a test whose class lacks the mixin."""
     began = 0.0
     """When it began, by the guard's clock, where a report was asked for."""
     has_succeeded = False
@@ -282,7 +284,7 @@ def attach(test: Any, result: Any) -> None:
     own = test.__dict__
     if own.get("_leakguard_guard") is None:
         guard = own["_leakguard_guard"] = TestGuard(test)
-        guard.result = result
+        guard.result = guard.begun_by = result
         if guard.plan.has_plain_run:
             own["doCleanups"] = functools.partial(_do_cleanups, guard, test.doCleanups)
         else:
@@ -300,7 +302,7 @@ def detach(test: Any, result: Any) -> None:
     """End what `attach` began for the same result, if it did."""
     own = test.__dict__
     guard = own.get("_leakguard_guard")
-    if guard is not None and guard.result is result:
+    if guard is not None and guard.begun_by is result:
         own.pop("doCleanups", None)
         own["_leakguard_guard"] = None
         guard.end(is_interrupted=isinstance(sys.exc_info()[1], KeyboardInterrupt))

@@ -119,7 +119,8 @@ class Fixtures:
 
 def _add_error(result: Any, name: str, error: Optional[LeakError]) -> None:
     if error is not None:
-        result.addError(unittest.suite._ErrorHolder(name), (type(error), error, None))  # type: ignore[attr-defined]
+        with _compat.buffered_output(result):
+            result.addError(unittest.suite._ErrorHolder(name), (type(error), error, None))  # type: ignore[attr-defined]
 
 
 class Record:

@@ -1,5 +1,6 @@
 """The runner: what it guards, what it says at the end of a run, and what it leaves to unittest."""
 
+import contextlib
 import io
 import json
 import os
@@ -7,10 +8,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import types
 import unittest
 from unittest import mock
 
-from leakguard import LeakGuardTestCase, policy
+from leakguard import LeakGuardTestCase, check, policy, runner
 from leakguard.runner import GuardedRunner
 from tests.doubles import BlockedThread
 from tests.suites import environment, leaks_of, own_record, run_python, suite_of
@@ -35,11 +37,11 @@ def after_ran(process):
 class RunnerTests(unittest.TestCase):
     """In this process."""
 
-    def run_guarded(self, *cases):
+    def run_guarded(self, *cases, **options):
         """Run classes with the runner; return the result, the reports and the text."""
         stream = io.StringIO()
         with own_record() as reports, mock.patch.dict(policy.command_line, grace=0.01):
-            result = GuardedRunner(stream=stream, verbosity=0).run(suite_of(*cases))
+            result = GuardedRunner(stream=stream, verbosity=0, **options).run(suite_of(*cases))
         return result, reports, stream.getvalue()
 
     def test_checked_once(self):
@@ -55,6 +57,54 @@ class RunnerTests(unittest.TestCase):
             result, reports, _ = self.run_guarded(case)
             self.assertEqual((len(result.failures), result.errors), (1, []))
             self.assertEqual(leaks_of(reports), [(f"{__name__}.Case.test", "thread", "left")])
+
+    def test_fixtures_while_output_is_buffered(self):
+        """With -b, too, a class and a module that leave something are errors, and what comes after them runs."""
+        outer, module = self, types.ModuleType("a_module")
+        module.tearDownModule = lambda: BlockedThread(name="of the module").start_in(outer)
+
+        class First(unittest.TestCase):
+            __module__ = module.__name__
+
+            @classmethod
+            def tearDownClass(cls):
+                print("not shown")
+                BlockedThread(name="of the class").start_in(outer)
+
+            def test(self):
+                pass
+
+        class Second(unittest.TestCase):
+            def test(self):
+                pass
+
+        output = io.BytesIO()  # no StringIO, which would look as if output were buffered
+        stdout = io.TextIOWrapper(output, write_through=True)
+        with mock.patch.dict(sys.modules, {module.__name__: module}), contextlib.redirect_stdout(stdout):
+            result, reports, _ = self.run_guarded(First, Second, buffer=True)
+        names = [f"tearDownClass (a_module.{First.__qualname__})", "tearDownModule (a_module)"]
+        self.assertEqual([test.id() for test, _ in result.errors], names)
+        self.assertEqual([name for _, _, name in leaks_of(reports)], ["of the class", "of the module"])
+        self.assertEqual((result.testsRun, output.getvalue()), (2, b""))
+
+    def test_result_mixin_and_mixin(self):
+        """A result with our mixin ends the guard of no test that has the mixin of test cases, with a report neither."""
+        outer = self
+
+        class Result(runner.ResultMixin, unittest.TestResult):
+            pass
+
+        class Case(LeakGuardTestCase):
+            def test(self):
+                BlockedThread(name="left").start_in(outer)
+
+        told = mock.Mock()
+        with own_record() as reports:
+            check.course_listeners.append(told)
+            unittest.defaultTestLoader.loadTestsFromTestCase(Case).run(Result())
+        self.assertEqual([name for _, _, name in leaks_of(reports)], ["left"])
+        guards = [guard for (guard,), _ in told.ends.call_args_list if guard.scope == "test"]
+        self.assertEqual([guard.method for guard in guards], ["test"])
 
     def test_do_cleanups_called_by_the_test(self):
         """A plain test that calls self.doCleanups() itself is still checked at its end, once."""
