@@ -6,9 +6,11 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
+from leakguard import report
 from leakguard.model import Leak, LeakReport
 from leakguard.record import RunRecord
 from leakguard.report import github
+from tests.suites import run_python
 
 HERE = "tests/test_report_github.py"
 LEAK = Leak("thread", "reader-1", "daemon, alive", "m.T.test_a", f"{HERE}:7 in start", hint="join() it")
@@ -26,18 +28,19 @@ class GithubTests(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.root = Path(folder.name).resolve()
-        self.addCleanup(os.chdir, os.getcwd())
         self.place(self.root, HERE)
 
     def place(self, folder, *paths):
-        """Make files in a folder, run there, in a repository that begins at the root."""
+        """Make files in a folder, as if the run had begun there, in a repository that begins at the root."""
         for path in paths:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).touch()
-        os.chdir(folder)
-        patch = mock.patch.dict(os.environ, {"GITHUB_WORKSPACE": str(self.root)})
-        patch.start()
-        self.addCleanup(patch.stop)
+        for patch in (
+            mock.patch.object(report, "START_FOLDER", str(folder)),
+            mock.patch.dict(os.environ, {"GITHUB_WORKSPACE": str(self.root)}),
+        ):
+            patch.start()
+            self.addCleanup(patch.stop)
 
     def lines(self, *leaks):
         """Return the lines of the report, which begins and ends its own."""
@@ -120,6 +123,16 @@ class GithubTests(unittest.TestCase):
         """A path that is absolute is made relative."""
         [line] = self.lines(LEAK._replace(origin=f"{self.root / HERE}:3 in f"))
         self.assertTrue(line.startswith(f"::error file={HERE},line=3,title="), line)
+
+    def test_tests_that_go_elsewhere(self):
+        """Where a test leaves the process in another folder, the lines have their files all the same."""
+        Path(self.root, "test_moves.py").write_text(
+            "import os, threading, unittest\n\n\nclass Tests(unittest.TestCase):\n    def test(self):\n"
+            "        threading.Thread(target=threading.Event().wait, daemon=True).start()\n        os.chdir('/')\n"
+        )
+        arguments = ("-m", "leakguard", "--leak-grace", "0", "--leak-report", "github", "test_moves")
+        process = run_python(*arguments, cwd=str(self.root), GITHUB_WORKSPACE=str(self.root))
+        self.assertIn("\n::error file=test_moves.py,line=6,title=leaked 1 thread::", process.stdout)
 
     def test_without_github(self):
         """Outside of GitHub the folder of the run is the root."""

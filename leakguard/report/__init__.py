@@ -9,6 +9,10 @@ from typing import Any, NamedTuple, Optional, Tuple
 from leakguard.record import RunRecord
 
 
+START_FOLDER = os.getcwd()
+"""Where the process began: the paths of leaks are relative to it, wherever its tests have gone since."""
+
+
 class Format(NamedTuple):
     """One format: how it is asked for, and the module here that has ``write(path, record)`` or ``text(record)``."""
 

@@ -10,6 +10,7 @@ import os
 import re
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from leakguard import report
 from leakguard.model import Leak
 from leakguard.record import RunRecord
 from leakguard.report.text import count_of, entry_lines
@@ -38,8 +39,8 @@ def text(record: RunRecord) -> str:
 def groups(record: RunRecord) -> List[List[Leak]]:
     """The leaks of each kind and creating line, most frequent first, those of each level apart."""
     found: Dict[Tuple[str, str, str], List[Leak]] = {}
-    for report in record.reports:
-        for leak in report.leaks:
+    for one in record.reports:
+        for leak in one.leaks:
             line = leak.origin or f"unknown ({leak.name})"
             found.setdefault((leak.kind, line, level_of([leak])), []).append(leak)
     return [leaks for _, leaks in sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))]
@@ -84,8 +85,8 @@ def _position(origin: Optional[str]) -> Dict[str, str]:
     found = _PLACE.fullmatch(origin or "")
     if not found:
         return {}
-    path = os.path.abspath(found[1])
-    root = os.path.abspath(os.environ.get("GITHUB_WORKSPACE") or os.getcwd())
+    path = os.path.normpath(os.path.join(report.START_FOLDER, found[1]))
+    root = os.path.join(report.START_FOLDER, os.environ.get("GITHUB_WORKSPACE", ""))
     inside = os.path.relpath(path, root).replace(os.sep, "/") if _same_drive(path, root) else ".."
     if inside.startswith("../") or inside == ".." or not os.path.isfile(path):
         return {}  # an installed package's: GitHub would attach it to nothing
