@@ -19,7 +19,7 @@ import unittest
 import weakref
 from unittest import mock
 
-from leakguard import check, reach, verdict
+from leakguard import _compat, check, reach, verdict
 from leakguard.verdict import Thing, judge
 from tests.doubles import BlockedThread
 from tests.forgotten import start, wait_on_event, wake
@@ -28,6 +28,9 @@ from tests.guarded import place, run_inner, run_inner_async
 STUCK, WAITING, RUNNING = ("stuck", 0), ("waiting", 0), ("running", 0)
 kept = []
 """Where a test keeps something, so that it is alive."""
+
+
+proves = unittest.skipUnless(_compat.COUNTS_ARE_EXACT, "of this build, without the GIL or with the JIT, nothing is proved")
 
 
 class VerdictTestCase(unittest.TestCase):
@@ -145,6 +148,7 @@ STUCK_THREADS = {
 }
 
 
+@proves
 class StuckThreadTests(VerdictTestCase):
     def test_each_wait(self):
         """A thread that waits without a timeout for what nobody has is stuck."""
@@ -536,6 +540,7 @@ def fill_future(event):
     return future
 
 
+@proves
 class WakeTests(VerdictTestCase):
     maxDiff = None
 
@@ -720,6 +725,7 @@ class TaskTests(VerdictTestCase):
         self.turn()
         return [Thing("task", task) for task in asyncio.all_tasks(self.loop)]
 
+    @proves
     def test_each_wait(self):
         """A task that waits for what nobody has is stuck, in debug mode or not."""
         for function in STUCK_TASKS:
@@ -743,6 +749,7 @@ class TaskTests(VerdictTestCase):
         self.loop.create_task(asyncio.sleep(0))
         self.assertEqual(judge([Thing("task", task) for task in asyncio.all_tasks(self.loop)]), [RUNNING])
 
+    @proves
     def test_what_somebody_has(self):
         """Whoever has the future, the task, its coroutine or an inner one may wake it; when he lets go it is stuck."""
         for name, keep in {
@@ -772,6 +779,7 @@ class TaskTests(VerdictTestCase):
                 things[0].thing.cancel()
                 self.turn()
 
+    @proves
     def test_a_task_and_a_thread(self):
         """A thread that waits for a task's future, and a task that waits for the thread, are stuck together."""
         future = concurrent.futures.Future()
@@ -796,6 +804,7 @@ class MessageTests(VerdictTestCase):
 
     maxDiff = None
 
+    @proves
     def test_stuck(self):
         """The message of a stuck leak says so in one line, and its data too."""
 
@@ -844,6 +853,7 @@ class MessageTests(VerdictTestCase):
         self.assertEqual([leak.verdict for leak in outcome.leaks], ["waiting"])
         self.assertNotIn("    verdict ", outcome.messages[0])
 
+    @proves
     def test_a_task(self):
         """A forgotten task is stuck, a sleeping one waiting, and one that cannot be cancelled says how often it was."""
 
