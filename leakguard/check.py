@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, List, NamedTup
 
 from leakguard import _compat, exit, known, origin
 from leakguard.fingerprint import fingerprint
-from leakguard.ignore import BUILT_IN, find_rule
+from leakguard.ignore import BUILT_IN, Rule, find_rule
 from leakguard.model import ENDED_LATE, IGNORES_CANCELLATION, UNATTRIBUTED, Leak, LeakError, LeakReport, printable
 from leakguard.probes.protocol import Probe
 
@@ -388,11 +388,15 @@ listeners: List[Callable[[LeakReport], None]] = []
 
 course_listeners: List[Any] = []
 """Told when the guard of a test ``begins`` and ``ends``, and when nothing ``rests`` under guard; empty without a report."""
+
 wait_listeners: List[Callable[[Tuple[str, float]], None]] = []
 """Called with the id of what was checked and the seconds that its check waited, also where all ended in time."""
 
 watchers: List[Callable[[str], None]] = []
 """Called with a line for people once a check has waited for `SAY_AFTER`; the runner prints it."""
+
+rules_in_force: Dict[Rule, None] = {}
+"""The ignore rules of every guard since the run began, in the order in which they came up."""
 
 
 def _accountable(owner: Any) -> Any:

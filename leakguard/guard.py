@@ -13,7 +13,7 @@ from _thread import get_ident
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple
 
 from leakguard import _compat, hooks, origin
-from leakguard.check import Check, Steps, course_listeners, log, warn
+from leakguard.check import Check, Steps, course_listeners, log, rules_in_force, warn
 from leakguard.model import Leak, LeakError, printable
 from leakguard.policy import Policy, check_options, resolve
 from leakguard.probes import ALL
@@ -112,6 +112,7 @@ class Guard:
                         guard.shared = True
                         guard = guard.parent
         _open.add(self)
+        rules_in_force.update(dict.fromkeys(self.policy.ignore))
 
     def refresh(self) -> None:
         """Let the probes look anew at what they remember from test to test: a fixture may have run since."""

@@ -160,9 +160,9 @@ class Record:
         return [leak for report in reports for leak in report.leaks if leak.counted]
 
     def unused_rules(self) -> List[str]:
-        """The ignore rules of the command line and the environment that nothing matched."""
+        """The ignore rules, wherever they were given, that nothing matched."""
         used = {rule for report in self.reports for rule, _ in report.ignored}
-        return [str(rule) for rule in self.rules if str(rule) not in used]
+        return [rule for rule in dict.fromkeys(map(str, self.rules)) if rule not in used]
 
     def scoped_tests(self) -> List[text.ScopedTest]:
         """The tests that ran in the scope ``key``."""
@@ -183,8 +183,10 @@ class GuardedRunner(unittest.TextTestRunner):
 
     def run(self, test: Any) -> Any:
         """Run the suite, check what is left at its end, and print the summary, even after Ctrl-C."""
+        outer = check.rules_in_force.copy()  # of a run around this one
+        check.rules_in_force.clear()
         record, policy = self.record or Record(), resolve()
-        record.rules, record.grace, record.known = policy.ignore, policy.grace, known.in_force()
+        record.grace, record.known = policy.grace, known.in_force()
         begin_recording(record)
         self._recorder = record.recorder
         check.listeners.append(record.reports.append)
@@ -214,6 +216,8 @@ class GuardedRunner(unittest.TextTestRunner):
                 error = guard.verify()
             finally:
                 guard.close()
+                record.rules = tuple(check.rules_in_force)
+                check.rules_in_force.update(outer)
                 check.listeners.remove(record.reports.append)
                 check.watchers.remove(self._say)
                 check.wait_listeners.remove(record.waits.append)
@@ -246,7 +250,7 @@ class GuardedRunner(unittest.TextTestRunner):
         lines += terminal.slowest(record.waits) if record.grace else []
         lines = text.message_of_run(error) + text.summary(record.reports, terminal.SCREEN - len(lines)) + lines
         lines += text.key_tests(record.scoped_tests())
-        lines += [f"Unused ignore: {rule}" for rule in record.unused_rules()]
+        lines += terminal.unused(record.unused_rules())
         lines += text.failed_run(len(record.of_nobody()))
         blocking = exit.warning()
         exit.remember(blocking)

@@ -23,7 +23,7 @@ def own_record():
     """
     reports = []
     lists = check.listeners, check.course_listeners, check.wait_listeners
-    saved = [one[:] for one in lists]
+    saved, rules = [one[:] for one in lists], check.rules_in_force.copy()
     for one in lists:
         one.clear()
     check.listeners.append(reports.append)
@@ -34,6 +34,8 @@ def own_record():
     finally:
         for one, before in zip(lists, saved):
             one[:] = before
+        check.rules_in_force.clear()
+        check.rules_in_force.update(rules)
 
 
 def suite_of(*cases):

@@ -12,7 +12,7 @@ import types
 import unittest
 from unittest import mock
 
-from leakguard import LeakGuardTestCase, check, policy, runner
+from leakguard import LeakGuardTestCase, check, leak_policy, policy, runner
 from leakguard.runner import GuardedRunner
 from tests.doubles import BlockedThread
 from tests.suites import environment, leaks_of, own_record, run_python, suite_of
@@ -86,6 +86,34 @@ class RunnerTests(unittest.TestCase):
         self.assertEqual([test.id() for test, _ in result.errors], names)
         self.assertEqual([name for _, _, name in leaks_of(reports)], ["of the class", "of the module"])
         self.assertEqual((result.testsRun, output.getvalue()), (2, b""))
+
+    def test_unused_rules_of_classes(self):
+        """So is a rule of a class or a test that ran, once; of many, the first five."""
+        outer = self
+
+        class Base(unittest.TestCase):
+            leak_ignore = {"thread:left": "used", "thread:base": "not used"}
+
+        class First(Base):
+            @leak_policy(ignore=["thread:test"])
+            def test(self):
+                BlockedThread(name="left").start_in(outer)
+
+        class Second(Base):
+            leak_ignore = [f"task:{letter}" for letter in "abcdef"]
+
+            def test(self):
+                pass
+
+        class NotRun(unittest.TestCase):
+            leak_ignore = ["thread:other"]
+
+        result, _, text = self.run_guarded(First, Second, NotRun)
+        self.assertTrue(result.wasSuccessful())
+        lines = ["thread:base", "thread:test", "task:a", "task:b", "task:c", "3 more"]
+        self.assertEqual([line for line in text.splitlines() if "Unused" in line], [f"Unused ignore: {line}" for line in lines])
+        self.run_guarded(First)
+        self.assertNotIn("task:a", self.run_guarded(First)[2])
 
     def test_result_mixin_and_mixin(self):
         """A result with our mixin ends the guard of no test that has the mixin of test cases, with a report neither."""

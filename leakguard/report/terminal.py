@@ -10,13 +10,16 @@ from leakguard.record import LIVE, TestRecord
 from leakguard.report.text import count_of
 
 SCREEN = 24
-"""Lines that the end of a run has at most, but for key tests, unused rules and what keeps the process from exiting."""
+"""Lines that the end of a run has at most, but for key tests, unused rules (a few) and what keeps the process from exiting."""
 
 FIXED = 3
 """Fixed entries that are named; the others are counted."""
 
 SLOWEST = 5
 """Tests that are named because their checks waited."""
+
+UNUSED = 5
+"""Ignore rules that are named because nothing matched them."""
 
 WORTH_SAYING = 0.1
 """Seconds of waiting below which nobody is called slow."""
@@ -107,6 +110,12 @@ def slowest(waits: Iterable[Tuple[str, float]]) -> List[str]:
         return []
     lines = [f"Slowest to settle: {count_of(len(slow), 'test')} waited {-sum(s for s, _ in slow):.2f} s"]
     return lines + [f"  {-seconds:>6.2f} s  {test}" for seconds, test in slow[:SLOWEST]]
+
+
+def unused(rules: Sequence[str]) -> List[str]:
+    """The ignore rules that matched nothing."""
+    lines = [f"Unused ignore: {rule}" for rule in rules[:UNUSED]]
+    return [*lines, f"Unused ignore: {len(rules) - UNUSED} more"] if len(rules) > UNUSED else lines
 
 
 def known(reports: Iterable[LeakReport], path: str) -> List[str]:
