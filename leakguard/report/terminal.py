@@ -86,8 +86,8 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     return "".join(BARS[int((peak - low) / span * (len(BARS) - 1)) if span else 0] for peak in peaks)
 
 
-def courses(tests: Sequence[TestRecord], width: int = 40) -> Dict[str, str]:
-    """Return what was alive after each test as a sparkline a kind, for what was counted."""
+def courses(tests: Sequence[TestRecord], width: int = 16) -> Dict[str, str]:
+    """Return what was alive after each test as a sparkline a kind, for what was counted: two fit a line of 80 columns."""
     return {name: sparkline([t.live[i] for t in tests if len(t.live) > i], width) for i, name in enumerate(LIVE)}
 
 
