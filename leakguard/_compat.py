@@ -1561,7 +1561,7 @@ def cancels_of(task: Any) -> int:
 def is_being_cancelled(task: Any) -> bool:
     """Whether a task that was cancelled has yet to be told, by its loop (3.9 to 3.15)."""
     future = awaited_future(task)
-    return bool(getattr(task, "_must_cancel", False)) or (future is not None and future.cancelled())
+    return bool(getattr(task, "_must_cancel", False)) or (is_future(future) and future.cancelled())
 
 
 def awaited_future(task: Any) -> Any:

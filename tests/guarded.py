@@ -78,6 +78,7 @@ def listening():
             stack.enter_context(mock.patch.object(check, "listeners", [outcome.reports.append]))
             stack.enter_context(mock.patch.object(check, "wait_listeners", []))
             stack.enter_context(mock.patch.dict(policy.command_line, clear=True))
+            stack.enter_context(mock.patch.dict(check.rules_in_force))
             stack.enter_context(contextlib.redirect_stderr(stderr))
             caught = stack.enter_context(warnings.catch_warnings(record=True))
             warnings.simplefilter("always")
