@@ -94,15 +94,20 @@ def remarks(leaks: Iterable[Leak], known: Known) -> List[str]:
     return lines
 
 
+def shown(reports: Iterable[LeakReport]) -> List[Leak]:
+    """What a run has shown: its leaks, and what outlived the grace and ended late, which is slow but not gone."""
+    return [leak for report in reports for leak in (*report.leaks, *report.ended_late)]
+
+
 def fixed(known: Known, leaks: Iterable[Leak], tests_run: Mapping[str, Collection[str]]) -> List[Entry]:
-    """Return the entries that their tests no longer show.
+    """Return the entries that their tests no longer show; `leaks` are all that were `shown`.
 
     `tests_run` maps the id of each test that ran to its end to the kinds that were checked of it. Every test that an
     entry names must be one of these; a class or a module has run if one of its tests has. What nobody could be shown
     to have made is never called fixed: no test says that it is gone.
     """
-    shown = {leak.fingerprint for leak in leaks}
-    candidates = [entry for entry in known.entries.values() if entry.fingerprint not in shown]
+    seen = {leak.fingerprint for leak in leaks}
+    candidates = [entry for entry in known.entries.values() if entry.fingerprint not in seen]
     if not candidates:
         return []
     ran: Dict[str, Collection[str]] = dict(tests_run)
@@ -124,7 +129,7 @@ def applied(record: RunRecord, known: Known) -> Tuple[RunRecord, List[Entry]]:
     of. A record of which something is missing shows nothing to be fixed.
     """
     reports = tuple(report._replace(leaks=mark(report.leaks, known)) for report in record.reports)
-    leaks = [leak for report in reports for leak in report.leaks]
+    leaks = shown(reports)
     kinds = {"thread", "task", "process", *(leak.kind for leak in leaks)}
     passed = {test.id: kinds for test in record.tests if test.outcome in ("passed", "expected failure")}
     gone = fixed(known, leaks, passed) if not record.problems else []

@@ -295,8 +295,7 @@ def live_things() -> Dict[str, int]:
 def _fixed(record: Record, passed: Passed) -> List[Entry]:
     """The known leaks of a run that are gone, by the tests that passed and were checked."""
     named = {test for entry in record.known.entries.values() for test in entry.tests}
-    leaks = [leak for report in record.reports for leak in report.leaks]
-    return known.fixed(record.known, leaks, passed.kinds_checked(named))
+    return known.fixed(record.known, known.shown(record.reports), passed.kinds_checked(named))
 
 
 def _kinds_checked(cls: Any, method: str) -> Sequence[str]:

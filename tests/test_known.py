@@ -11,6 +11,8 @@ from leakguard import known, knownfile
 from leakguard.known import Known
 from leakguard.knownfile import Entry
 from leakguard.model import UNATTRIBUTED, Leak, LeakReport
+from leakguard.record import RunRecord
+from leakguard.record import TestRecord as RanTest
 from tests.suites import ROOT, run_python
 from tests.test_docs import table_rows
 
@@ -84,6 +86,15 @@ class FixedTests(unittest.TestCase):
         self.assertFalse(self.fixed(ONE, [leak(ONE, "t.Z.test")], t__A__test_1=("thread",)))
         self.assertFalse(self.fixed(ONE, t__A__test_1=("task",)))
         self.assertFalse(self.fixed(ONE, t__A__test_1=()))
+
+    def test_ended_late(self):
+        """What outlived the grace and ended before the report is slow, not gone, in a run as in a merge."""
+        late = LeakReport("test", "t.A.test_1", "t", ended_late=(leak(ONE),))
+        tests = (RanTest("t.A.test_1", outcome="passed"),)
+        for reports, gone in [((late,), []), ((), [ONE])]:
+            with self.subTest(gone):
+                self.assertEqual(known.fixed(on_record(ONE), known.shown(reports), {"t.A.test_1": ("thread",)}), gone)
+                self.assertEqual(known.applied(RunRecord(tests=tests, reports=reports), on_record(ONE))[1], gone)
 
     def test_classes_and_modules(self):
         """A class or a module has run if one of its tests has."""
