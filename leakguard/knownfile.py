@@ -46,7 +46,9 @@ def as_text(entries: Iterable[Entry]) -> str:
     import json
 
     ordered = sorted(entries, key=lambda e: (e.origin or "", e.kind, e.name, e.fingerprint))
-    leaks = [{name: value for name, value in entry._asdict().items() if value} for entry in ordered]
+    leaks = [
+        {name: value for name, value in entry._asdict().items() if value or name in _REQUIRED} for entry in ordered
+    ]
     return json.dumps({"version": VERSION, "leaks": leaks}, indent=2) + "\n"
 
 
@@ -72,6 +74,11 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and value.strip() != ""
 
 
+def _is_any_text(value: Any) -> bool:
+    """A name or an id that a program gave may be empty, or blank."""
+    return isinstance(value, str)
+
+
 def _is_day(value: Any) -> bool:
     import datetime
 
@@ -85,7 +92,7 @@ def _is_day(value: Any) -> bool:
 
 
 def _are_tests(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_is_text, value))
+    return isinstance(value, list) and bool(value) and all(map(_is_any_text, value))
 
 
 def _is_number(value: Any) -> bool:
@@ -101,7 +108,7 @@ _DAY = (_is_day, "a day such as 2027-01-31")
 _FIELDS: Dict[str, Tuple[Callable[[Any], bool], str]] = {
     "fingerprint": (_is_fingerprint, "16 hex digits"),
     "kind": _TEXT,
-    "name": _TEXT,
+    "name": (_is_any_text, "a text"),
     "origin": _TEXT,
     "place": _TEXT,
     "waiting_in": _TEXT,

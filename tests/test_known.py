@@ -177,6 +177,17 @@ class FileTests(unittest.TestCase):
         self.assertEqual(self.read("\ufeff" + GOOD), [ONE, TWO])
         self.assertEqual(self.read(knownfile.as_text([])), [])
 
+    def test_what_is_learnt_can_be_read(self):
+        """Whatever programs call their threads and tests, what was learnt of them is read as it was written."""
+        names = ["", " ", "\ud800", "\0", "\u2028", '"name": 3,', "\\", "x" * 120, "\u0662"]
+        leaks = [
+            Leak("thread", name, "alive", owner, f"{name or 'f'}.py:1 in f", place=f"{name}:3 in ", fingerprint=f"{n:015x}{m}")
+            for n, name in enumerate(names)
+            for m, owner in enumerate(names[:9])
+        ]
+        learnt = known.learn(leaks, (), TODAY)
+        self.assertCountEqual(self.read(knownfile.as_text(learnt)), learnt)
+
     def test_the_text(self):
         """One leak a block, sorted by the code that leaks; what is not known is left out."""
         self.assertEqual(
@@ -234,7 +245,7 @@ class FileTests(unittest.TestCase):
             ('{"version": 1, "leaks": [\n\n7]}', 3, "a leak must be an object (got 7)"),
             (changed(5, ""), 4, "a leak must have fingerprint"),
             (changed(5, '"fingerprint": "x",'), 5, "fingerprint must be 16 hex digits (got 'x')"),
-            (changed(7, '"name": 3,'), 7, "name must be a text that is not empty (got 3)"),
+            (changed(7, '"name": 3,'), 7, "name must be a text (got 3)"),
             (changed(10, "7"), 9, "tests must be a list of ids of tests that is not empty (got [7])"),
             (changed(12, '"since": "2026-02-30"'), 12, "since must be a day such as 2027-01-31 (got '2026-02-30')"),
             (changed(22, '"since": "2026-02-03", "expires": "soon"'), 22, "expires must be a day such as 2027-01-31 (got 'soon')"),
