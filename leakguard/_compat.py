@@ -1230,6 +1230,14 @@ def process_classes() -> List[Any]:
     return [cls] if cls is not None else []
 
 
+def executor_classes() -> List[Any]:
+    """The executors of `concurrent.futures` that somebody has imported."""
+    found = []
+    for module, name in (("thread", "ThreadPoolExecutor"), ("process", "ProcessPoolExecutor")):
+        found.append(getattr(sys.modules.get(f"concurrent.futures.{module}"), name, None))
+    return [cls for cls in found if cls is not None]
+
+
 def known_child_objects() -> Iterator[Tuple[int, Any]]:
     """Yield (pid, object) of the children that multiprocessing keeps on record (3.9 to 3.15)."""
     children = getattr(sys.modules.get("multiprocessing.process"), "_children", ())
@@ -1560,8 +1568,8 @@ def cancels_of(task: Any) -> int:
 
 def is_being_cancelled(task: Any) -> bool:
     """Whether a task that was cancelled has yet to be told, by its loop (3.9 to 3.15)."""
-    future = awaited_future(task)
-    return bool(getattr(task, "_must_cancel", False)) or (is_future(future) and future.cancelled())
+    is_cancelled = attribute(awaited_future(task), "cancelled")  # what libraries have tasks wait for may lack it
+    return bool(getattr(task, "_must_cancel", False)) or (is_cancelled is not None and bool(is_cancelled()))
 
 
 def awaited_future(task: Any) -> Any:

@@ -146,6 +146,47 @@ def _wrap_process_start(hook: _Hook, original: Any) -> Any:
     return start
 
 
+def _note_executor(executor: Any) -> None:
+    executor.__dict__.setdefault(BIRTH, Birth(current_owner(), []))
+
+
+def _note_all_executors() -> None:
+    """Note the executors that there are: made since the last look, as their class is new."""
+    import gc
+
+    classes = tuple(_compat.executor_classes())
+    for thing in gc.get_objects():
+        if issubclass(type(thing), classes):
+            _note_executor(thing)
+
+
+def _wrap_executor_init(hook: _Hook, original: Any) -> Any:
+    @functools.wraps(original)
+    def executor_is_made(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if hook.active:
+            _note_executor(self)
+
+    return executor_is_made
+
+
+def _wrap_executor_submit(hook: _Hook, original: Any) -> Any:
+    """Workers are started when there is work, but are their executor's, and end with it: the owner is whoever made that."""
+
+    @functools.wraps(original)
+    def submit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not hook.active:
+            return original(self, *args, **kwargs)
+        birth = self.__dict__.get(BIRTH)
+        before = OWNER.set(birth.owner if birth is not None else origin.BEFORE)
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            OWNER.reset(before)
+
+    return submit
+
+
 def _wrap_loop_init(hook: _Hook, original: Any) -> Any:
     @functools.wraps(original)
     def loop_is_made(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -288,7 +329,7 @@ class Hooks:
         self._buried: List[_Hook] = []
         self._installed_at = -1
         self._late: List[Any] = []
-        """Classes that are hooked and that may be imported at any time: those of loops and of child processes."""
+        """Classes that are hooked and that may be imported at any time: those of loops, executors and child processes."""
         self._wanted: Set[str] = set()
         self.active = False
         """Whether any guard is: for what outlives the hook that made it."""
@@ -356,6 +397,8 @@ class Hooks:
         places += [(cls, "start", _wrap_process_start) for cls in _compat.process_classes()]
         for cls in _compat.loop_classes():
             places += [(cls, _compat.loop_start(cls), _wrap_loop_start), (cls, "__init__", _wrap_loop_init)]
+        for cls in _compat.executor_classes():
+            places += [(cls, "__init__", _wrap_executor_init), (cls, "submit", _wrap_executor_submit)]
         places += [(module, "run_coroutine_threadsafe", _wrap_submit) for module in _compat.submit_modules()]
         if "file" in self._wanted:
             places += [(cls, "__new__", _wrap_loop_new) for cls in _compat.loop_classes() if _compat.opens_unseen(cls)]
@@ -388,10 +431,12 @@ class Hooks:
                 self.install()
                 if any(cls not in known for cls in _compat.loop_classes()):
                     _note_all_loops()
+                if any(cls not in known for cls in _compat.executor_classes()):
+                    _note_all_executors()
 
 
 def _late_classes() -> List[Any]:
-    return [*_compat.loop_classes(), *_compat.process_classes()]
+    return [*_compat.loop_classes(), *_compat.process_classes(), *_compat.executor_classes()]
 
 
 hooks = Hooks()

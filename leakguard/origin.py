@@ -65,6 +65,20 @@ def birth_of_this_thread() -> Optional[Birth]:
     return birth_of_thread(_compat.live_threads.get(ident)) or raw_births.get(ident)
 
 
+class _Before:
+    """The owner of what was there before any guard: it is never over, so no guard reports what is its own."""
+
+    ident = None
+
+    def is_over(self) -> bool:
+        return False
+
+    def makes_loop(self) -> bool:
+        return False
+
+
+BEFORE = _Before()
+
 loops: "weakref.WeakSet[Any]" = weakref.WeakSet()
 """Every event loop that has run while a guard was active."""
 
