@@ -17,6 +17,8 @@ from leakguard import origin
 _COMMANDS = {"process", "file", "tempfile"}
 """Kinds whose names have paths of the machine in them."""
 
+_PACKAGES = ("site-packages", "dist-packages")
+
 _NUMBERS = (
     (r"tmp[a-z0-9_]{8}(?![a-z0-9_])", "tmp*"),  # what tempfile makes up
     (r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])", "*"),  # a uuid
@@ -99,6 +101,16 @@ def shown_place(place: Optional[str]) -> Optional[str]:
         return stable_place(place) or None
     position, _, function = place.rpartition(" in ")
     return re.sub(r":-?\d+$", "", position) + " in " + stable_function(function)
+
+
+def shown_own_place(place: Optional[str]) -> Optional[str]:
+    """The same of a place in the user's own code; None of one that is anywhere else."""
+    if place is None or place.startswith("<frozen "):
+        return None
+    path = re.sub(r":-?\d+$", "", place.rpartition(" in ")[0])
+    files = [os.path.join(folder, path) for folder in sys.path if os.path.basename(folder) in _PACKAGES]
+    full = origin.find_file(path) or next(filter(os.path.isfile, files), path)
+    return shown_place(place) if origin.rank(full) == origin.USER else None
 
 
 def stable_function(name: str) -> str:

@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Collection, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from leakguard import knownfile
-from leakguard.fingerprint import pattern_of, shown_place
+from leakguard.fingerprint import pattern_of, shown_own_place, shown_place
 from leakguard.knownfile import Entry
 from leakguard.model import UNATTRIBUTED, Leak, LeakReport
 
@@ -170,7 +170,7 @@ def _entry(leak: Leak, today: str) -> Entry:
         kind=leak.kind,
         name=pattern_of(leak.kind, leak.name),
         origin=shown_place(leak.origin),
-        place=shown_place(leak.place),
+        place=shown_own_place(leak.place),
         waiting_in=leak.waiting_in,
         since=today,
     )

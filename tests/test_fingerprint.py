@@ -7,10 +7,12 @@ import shutil
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 from leakguard.fingerprint import (
     fingerprint,
     pattern_of,
+    shown_own_place,
     shown_place,
     stable_alias,
     stable_function,
@@ -167,6 +169,27 @@ class CodeTests(unittest.TestCase):
         for place, shown in table:
             with self.subTest(place):
                 self.assertEqual(shown_place(place), shown)
+
+    def test_own_places(self):
+        """Nothing of the standard library or an installed package is a place of the user's."""
+        with tempfile.TemporaryDirectory() as folder:
+            packages = os.path.join(folder, "site-packages")
+            os.mkdir(packages)
+            open(os.path.join(packages, "installed.py"), "w").close()
+            table = [
+                (None, None),
+                ("tests/test_fingerprint.py:3 in f", "tests/test_fingerprint.py in f"),
+                (f"{os.path.abspath(__file__)}:3 in f", "tests/test_fingerprint.py in f"),
+                ("<string>:3 in f", "<string> in f"),
+                ("threading.py:3 in Event.wait", None),
+                ("asyncio/tasks.py:3 in sleep", None),
+                ("<frozen runpy>:3 in run_path", None),
+                ("installed.py:3 in f", None),
+            ]
+            with mock.patch.object(sys, "path", [*sys.path, packages]):
+                for place, shown in table:
+                    with self.subTest(place):
+                        self.assertEqual(shown_own_place(place), shown)
 
     def test_a_file_out_of_a_package(self):
         """It is known by its name alone, since the folder above may be the checkout's."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import tempfile
 import textwrap
 import unittest
@@ -175,6 +176,7 @@ class FileTests(unittest.TestCase):
         entries = [full, ONE, TWO]
         self.assertEqual(self.read(knownfile.as_text([TWO, ONE, full])), entries)
         self.assertEqual(self.read("\ufeff" + GOOD), [ONE, TWO])
+        self.assertEqual(self.read(GOOD.replace("\n", "\r\n")), [ONE, TWO])
         self.assertEqual(self.read(knownfile.as_text([])), [])
 
     def test_what_is_learnt_can_be_read(self):
@@ -251,6 +253,15 @@ class FileTests(unittest.TestCase):
             (changed(22, '"since": "2026-02-03", "expires": "soon"'), 22, "expires must be a day such as 2027-01-31 (got 'soon')"),
             (changed(22, '"since": "2026-02-03", "expiers": "soon"'), 22, f"expiers is not a field of a known leak; known ones: {fields}"),
             (changed(15, '"fingerprint": "1111111111111111",'), 15, "fingerprint 1111111111111111 is there twice: delete one of the two"),
+            (changed(22, '"since": "2026-02-03", "expires": "\uff12\uff10\uff12\uff16-02-03"'), 22, "expires must be a day such as 2027-01-31 (got '\uff12\uff10\uff12\uff16-02-03')"),
+            (changed(22, '"since": "2026-02-03", "expires": "2026-02-03", "expires": "2026-02-04"'), 22, "expires is there twice in one leak: delete one of the two"),
+            (GOOD.rstrip()[:-1] + ', "leaks": []}', 1, "leaks is there twice"),
+            (changed(2, f'"version": {"9" * 5000},'), 2, "is not JSON that can be read: a number has 5000 digits"),
+            (changed(22, f'"reason": "{"9" * 5000}", "more_tests":\n{"9" * 5000}'), 23, "is not JSON that can be read: a number has 5000 digits"),
+            (changed(7, '"name": "NaN", "more_tests":\n NaN,'), 8, "is not JSON: NaN"),
+            (changed(7, '"name": -Infinity,'), 7, "is not JSON: -Infinity"),
+            (GOOD.replace("\n", "\r\n").replace('"kind": "task"', '"kind": 3'), 16, "kind must be a text that is not empty (got 3)"),
+            ("\ufeff" + changed(7, '"name": 3,'), 7, "name must be a text (got 3)"),
             (changed(22, '"since": "2026-02-03", "more_tests": 0'), 22, "more_tests must be a number of tests > 0 (got 0)"),
         ]  # fmt: skip
         for text, line, what in table:
@@ -376,7 +387,7 @@ class RunTests(unittest.TestCase):
         with open(os.path.join(self.folder, "known.json"), "a") as file:
             file.write("}")
         process = run_python(*arguments, cwd=self.folder, **environ)
-        line = len(knownfile.as_text([ONE._replace(place="x", waiting_in="x", tests=("a", "b", "c"))]).split("\n"))
+        line = len(knownfile.as_text([ONE._replace(waiting_in="x", tests=("a", "b", "c"))]).split("\n"))
         self.assertIn(f"ValueError: LEAKGUARD_KNOWN: known.json, line {line}: is not JSON: Extra data", process.stderr)
 
     def test_the_environment_under_our_runner(self):
@@ -503,6 +514,26 @@ class RunTests(unittest.TestCase):
         self.plant(new=False, text=SUITE + "\nimport os\ndef tearDownModule():\n    os.chdir('/')\n")
         self.learn()
         self.assertEqual([entry["name"] for entry in self.known()], ["old-*"])
+
+    def test_a_link(self):
+        """A link to the file stays one, and the file that it leads to keeps its mode."""
+        os.mkdir(os.path.join(self.folder, "shared"))
+        real, link = (os.path.join(self.folder, *path) for path in (("shared", "k.json"), ("known.json",)))
+        with open(real, "w") as file:
+            file.write(knownfile.as_text([]))
+        os.chmod(real, 0o602)
+        os.symlink(os.path.join("shared", "k.json"), link)
+        self.learn()
+        self.assertTrue(os.path.islink(link))
+        self.assertEqual(len(self.known(os.path.join("shared", "k.json"))), 1)
+        self.assertEqual(stat.S_IMODE(os.stat(real).st_mode), 0o602)
+        self.assertEqual(os.listdir(os.path.dirname(real)), ["k.json"])
+
+    def test_a_place_that_is_nobody_s(self):
+        """Where a thing waits in the standard library, with no code of the suite on its stack, it has no place."""
+        self.learn()
+        (entry,) = self.known()
+        self.assertEqual((entry.get("place"), entry["waiting_in"]), (None, "threading.Event.wait"))
 
     def test_a_full_disk(self):
         """It is said, the status is 1, and the old file is as it was, with nothing beside it."""
