@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 VARIABLE = "LEAKGUARD_KNOWN"
 NOTE = "known: on record"
-TESTS = 5
-"""Tests that an entry names; of the others it says how many."""
-
 REMARKS = 5
 """Expired entries that one message names."""
 
@@ -104,7 +101,7 @@ def fixed(known: Known, leaks: Iterable[Leak], tests_run: Mapping[str, Collectio
 
     `tests_run` maps the id of each test that ran to its end to the kinds that were checked of it. Every test that an
     entry names must be one of these; a class or a module has run if one of its tests has. What nobody could be shown
-    to have made is never called fixed: no test says that it is gone.
+    to have made is never called fixed: no test says that it is gone; nor is an entry that does not name all its tests.
     """
     seen = {leak.fingerprint for leak in leaks}
     candidates = [entry for entry in known.entries.values() if entry.fingerprint not in seen]
@@ -118,7 +115,9 @@ def fixed(known: Known, leaks: Iterable[Leak], tests_run: Mapping[str, Collectio
     return [
         entry
         for entry in candidates
-        if UNATTRIBUTED not in entry.tests and all(entry.kind in ran.get(test, ()) for test in entry.tests)
+        if UNATTRIBUTED not in entry.tests
+        and not entry.more_tests
+        and all(entry.kind in ran.get(test, ()) for test in entry.tests)
     ]
 
 
@@ -177,5 +176,4 @@ def _entry(leak: Leak, today: str) -> Entry:
 
 
 def _with_tests(entry: Entry, tests: Collection[str]) -> Entry:
-    named = tuple(sorted(tests)[:TESTS])
-    return entry._replace(tests=named, more_tests=len(tests) - len(named))
+    return entry._replace(tests=tuple(sorted(tests)), more_tests=0)

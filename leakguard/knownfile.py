@@ -23,8 +23,9 @@ class Entry(NamedTuple):
     """``path in function`` where it was when it was learnt."""
     waiting_in: Optional[str] = None
     tests: Tuple[str, ...] = ()
-    """Ids of the tests, classes or modules that left it: the first few."""
+    """Ids of the tests, classes or modules that left it."""
     more_tests: int = 0
+    """How many more there are, in a list that somebody has shortened: it is never called fixed."""
     since: str = ""
     """The day it was learnt."""
     reason: Optional[str] = None
@@ -158,7 +159,7 @@ class _Reader:
             raise _error(error.lineno, f"is not JSON: {error.msg}") from None
         except RecursionError:
             raise _error(1, "is not JSON that can be read: it is nested too deeply") from None
-        version = data.get("version") if isinstance(data, dict) else None
+        version = data.get("version") if isinstance(data, _Object) else None
         if isinstance(version, int) and not isinstance(version, bool) and version > VERSION:
             what = f"version must be {VERSION}, or leakguard must be newer (got {version})"
             raise _error(self._line_of("version", 0), what)
@@ -175,7 +176,7 @@ class _Reader:
     def _checked(self, leaks: List[Any]) -> List[Entry]:
         entries: Dict[str, Entry] = {}
         for number, leak in enumerate(leaks):
-            if not isinstance(leak, dict):
+            if not isinstance(leak, _Object):
                 raise _error(self._line_at(self._start_of(number)), f"a leak must be an object (got {leak!r:.60})")
             if leak.twice:
                 what = f"{leak.twice} is there twice in one leak: delete one of the two"

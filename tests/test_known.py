@@ -88,6 +88,15 @@ class FixedTests(unittest.TestCase):
         self.assertFalse(self.fixed(ONE, t__A__test_1=("task",)))
         self.assertFalse(self.fixed(ONE, t__A__test_1=()))
 
+    def test_of_tests_without_a_name(self):
+        """An entry that does not name all its tests is never called fixed; one that is learnt names all."""
+        self.assertFalse(self.fixed(ONE._replace(more_tests=1), t__A__test_1=("thread",)))
+        tests = [f"t.A.test_{n}" for n in range(8)]
+        (entry,) = known.learn([leak(ONE, test) for test in tests], (), TODAY)
+        for number, gone in [(5, []), (8, [entry])]:
+            ran = {test: ("thread",) for test in tests[:number]}
+            self.assertEqual(known.fixed(on_record(entry), (), ran), gone)
+
     def test_ended_late(self):
         """What outlived the grace and ended before the report is slow, not gone, in a run as in a merge."""
         late = LeakReport("test", "t.A.test_1", "t", ended_late=(leak(ONE),))
@@ -127,8 +136,7 @@ class LearnTests(unittest.TestCase):
                     origin="tests/test_known.py in f",
                     place="tests/test_known.py in g",
                     waiting_in="queue.Queue.get",
-                    tests=tuple(f"t.A.test_{n}" for n in (1, 2, 3, 4, 5)),
-                    more_tests=2,
+                    tests=tuple(f"t.A.test_{n}" for n in (1, 2, 3, 4, 5, 6, 7)),
                     since=TODAY,
                 )
             ],
