@@ -123,16 +123,59 @@ def stable_function(name: str) -> str:
 def stable_path(path: str) -> str:
     """A path from the outermost package around it on, so that it does not matter where a run begins or the checkout is.
 
-    That of an installed package is such a path already.
+    A folder without ``__init__.py`` is one, too, if the module was imported by its name; the folder of the checkout
+    never is. That of an installed package is such a path already.
     """
     full = origin.find_file(path)
     if not full or origin.rank(full) != origin.USER:
         return path.rpartition("/")[2] if os.path.isabs(path) else path
-    folder, name = os.path.split(full)
-    while os.path.isfile(os.path.join(folder, "__init__.py")) and os.path.basename(folder):
-        folder, package = os.path.split(folder)
-        name = f"{package}/{name}"
-    return name
+    parts = os.path.normpath(full).split(os.sep)
+    imported = _import_depth(parts)
+    checkout = _checkout(parts)
+    start = origin.START_FOLDER.split(os.sep)
+    if checkout:
+        end = checkout
+    elif parts[: len(start)] == start:
+        end = len(start)
+    else:
+        end = len(parts) - max(imported, 1)
+    first = len(parts) - 1
+    while first > end and os.path.isfile(os.sep.join([*parts[:first], "__init__.py"])):
+        first -= 1
+    return "/".join(parts[max(min(first, len(parts) - imported), checkout) :])
+
+
+_CHECKOUT = (".git", ".hg", "pyproject.toml")
+"""What marks the folder of a checkout."""
+
+
+def _checkout(parts: Sequence[str]) -> int:
+    """How many parts of a path the next folder has that is marked as a checkout's, 0 if none is."""
+    for end in range(len(parts) - 1, 1, -1):
+        if any(os.path.exists(os.sep.join([*parts[:end], mark])) for mark in _CHECKOUT):
+            return end
+    return 0
+
+
+def _import_depth(parts: Sequence[str]) -> int:
+    """How many parts at the end of a path are the name that its module was imported by, 0 if it was not."""
+    full, depth = os.sep.join(parts), 0
+    for module in list(sys.modules.values()):
+        known = getattr(module, "__dict__", {})
+        file = known.get("__file__")
+        if isinstance(file, str) and file.endswith(parts[-1]) and _absolute(file) == full:
+            name = known.get("__name__")
+            if name == "__main__":
+                name = getattr(known.get("__spec__"), "name", None)
+            words = str(name).split(".")
+            for tail in (words[:-1] + [words[-1] + ".py"], words + ["__init__.py"]):
+                if list(parts[-len(tail) :]) == tail:
+                    depth = max(depth, len(tail))
+    return depth
+
+
+def _absolute(file: str) -> str:
+    return os.path.normpath(os.path.join(origin.START_FOLDER, file))
 
 
 def stable_alias(alias: str) -> str:

@@ -86,6 +86,53 @@ class SuiteTests(unittest.TestCase):
         self.assertEqual(found, wanted)
 
 
+WORKER = """\
+import threading
+stop = threading.Event()
+class Worker:
+    def start(self): threading.Thread(target=self.run, name="worker", daemon=True).start()
+    def run(self): stop.wait()
+"""
+
+
+class FolderTests(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = os.path.realpath(folder.name)
+
+    def write(self, path, text=""):
+        """Write a file below the folder."""
+        path = os.path.join(self.folder, *path.split("/"))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write(text)
+
+    def test_namespace_packages(self):
+        """Two files of one name in two packages without __init__.py are two, in whatever folder the run begins."""
+        for package in ("orders", "billing"):
+            self.write(f"src/ns/{package}/worker.py", WORKER)
+            test = f"import unittest, ns.{package}.worker as w\nclass T(unittest.TestCase):\n def test(self): w.Worker().start()\n"
+            self.write(f"src/test_{package}.py", test)
+        found = run_suite(self.folder, "discover", "-s", "src")
+        self.assertEqual(len({mark for marks in found.values() for mark in marks}), 2)
+        self.assertEqual(run_suite(self.folder, "discover", below="src"), found)
+
+    def test_a_checkout_that_looks_like_a_package(self):
+        """The name of the folder that a run begins in, or that a .git or pyproject.toml marks, is no part of a path."""
+        for checkout in ("c1", "c2"):
+            self.write(f"{checkout}/__init__.py")
+            self.write(f"{checkout}/worker.py", WORKER)
+            self.write(f"{checkout}/tests/__init__.py")
+            test = "import unittest, worker as w\nclass T(unittest.TestCase):\n def test(self): w.Worker().start()\n"
+            self.write(f"{checkout}/tests/test_w.py", test)
+        one, two = (run_suite(self.folder, "tests.test_w", below=checkout) for checkout in ("c1", "c2"))
+        self.assertEqual(len(one), 1)
+        self.assertEqual(one, two)
+        self.write("c2/pyproject.toml")
+        self.assertEqual(run_suite(self.folder, "discover", "-s", "c2", "-t", "c2"), one)
+
+
 class NameTests(unittest.TestCase):
     def test_what_differs_from_run_to_run(self):
         """Numbers, ids and folders of the machine become ``*`` or go; words stay."""
