@@ -39,17 +39,21 @@ def fingerprint(
     place: Optional[str] = None,
     aliases: Sequence[str] = (),
     owner: str = "",
+    body: str = "",
 ) -> str:
     """Return 16 hex digits that are equal for the same leak in another run.
 
     `created` and `place` are ``path:line in function``, `aliases` its class and its target, `owner` the id of a test,
     as a `Leak` has them. The place counts only where nothing else says what the thing is, since it is another one
-    whenever somebody looks; and the owner only where there is not even a place.
+    whenever somebody looks; and the owner only where there is not even a place. `body` is the source of a lambda, which
+    shares its name with others.
     """
     import hashlib
 
     own = [stable_alias(alias) for alias in aliases if kind not in ("file", "tempfile")]  # its holder is found by chance
     parts = [kind, "" if _is_said_by(name, aliases) else pattern_of(kind, name), stable_place(created), *own]
+    if body:
+        parts.append(body)
     if created is None and all(alias in ("", "_DummyThread", "NoneType") for alias in own):
         parts.append(stable_place(place) or stable_alias(owner))
     return hashlib.sha256("\n".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:16]

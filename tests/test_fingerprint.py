@@ -118,6 +118,16 @@ class FolderTests(unittest.TestCase):
         self.assertEqual(len({mark for marks in found.values() for mark in marks}), 2)
         self.assertEqual(run_suite(self.folder, "discover", below="src"), found)
 
+    def test_lambdas(self):
+        """Two lambdas of one function are two; moved lines, other spaces, or one more before them change nothing."""
+        head = "import threading, unittest\nstop = threading.Event()\nclass T(unittest.TestCase):\n def test(self):\n"
+        start = "  threading.Thread(target=lambda: stop.wait({}), daemon=True).start()\n"
+        self.write("one/test_l.py", head + start.format("") + start.format("60"))
+        self.write("two/test_l.py", "\n" * 9 + head + start.format("9") + start.format("( 60 )"[2:4]) + "\n" + start.format(" "))
+        one, two = (run_suite(self.folder, "test_l", below=below)["test_l.T.test"] for below in ("one", "two"))
+        self.assertEqual(len(set(one)), 2)
+        self.assertEqual(set(one) - set(two), set())
+
     def test_a_checkout_that_looks_like_a_package(self):
         """The name of the folder that a run begins in, or that a .git or pyproject.toml marks, is no part of a path."""
         for checkout in ("c1", "c2"):
