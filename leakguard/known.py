@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Collection, Dict, Iterable, List, Mapping, Nam
 from leakguard import knownfile
 from leakguard.fingerprint import pattern_of, shown_own_place, shown_place
 from leakguard.knownfile import Entry
-from leakguard.model import UNATTRIBUTED, Leak, LeakReport
+from leakguard.model import ENDED_LATE, UNATTRIBUTED, Leak, LeakReport
 
 if TYPE_CHECKING:
     from leakguard.record import RunRecord
@@ -103,8 +103,15 @@ def fixed(known: Known, leaks: Iterable[Leak], tests_run: Mapping[str, Collectio
     entry names must be one of these; a class or a module has run if one of its tests has. What nobody could be shown
     to have made is never called fixed: no test says that it is gone; nor is an entry that does not name all its tests.
     """
+    leaks = list(leaks)
     seen = {leak.fingerprint for leak in leaks}
-    candidates = [entry for entry in known.entries.values() if entry.fingerprint not in seen]
+    # what ends while it is described has lost its target, and with it its fingerprint: any of its kind may be it
+    late = {(leak.kind, leak.owner) for leak in leaks if leak.verdict == ENDED_LATE}
+    candidates = [
+        entry
+        for entry in known.entries.values()
+        if entry.fingerprint not in seen and not any((entry.kind, test) in late for test in entry.tests)
+    ]
     if not candidates:
         return []
     ran: Dict[str, Collection[str]] = dict(tests_run)

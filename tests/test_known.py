@@ -88,6 +88,12 @@ class FixedTests(unittest.TestCase):
         self.assertFalse(self.fixed(ONE, t__A__test_1=("task",)))
         self.assertFalse(self.fixed(ONE, t__A__test_1=()))
 
+    def test_ended_while_it_was_described(self):
+        """A thing that has lost its target by then has another fingerprint: no entry of its kind and test is fixed."""
+        late = leak(ONE)._replace(fingerprint="9" * 16, verdict="ended late")
+        self.assertFalse(self.fixed(ONE, [late], t__A__test_1=("thread",)))
+        self.assertTrue(self.fixed(ONE, [late._replace(kind="task")], t__A__test_1=("thread",)))
+
     def test_of_tests_without_a_name(self):
         """An entry that does not name all its tests is never called fixed; one that is learnt names all."""
         self.assertFalse(self.fixed(ONE._replace(more_tests=1), t__A__test_1=("thread",)))
