@@ -8,6 +8,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import itertools
+import functools
 import os
 import signal
 import stat
@@ -1357,6 +1358,23 @@ def syntax_tree(filename: str) -> Any:
         except (SyntaxError, ValueError, RecursionError):
             break
     return None
+
+
+def lambda_text(code: Any) -> str:
+    """The source of a lambda without its white space; "" of anything else, without the source, or of two on one line."""
+    return _lambda_at(code.co_filename, code.co_firstlineno) if getattr(code, "co_name", "") == "<lambda>" else ""
+
+
+@functools.lru_cache(maxsize=256)  # a thousand leaks of one line do not parse its file a thousand times
+def _lambda_at(filename: str, line: int) -> str:
+    import ast
+    import linecache
+
+    tree, source = syntax_tree(filename), "".join(linecache.getlines(filename))
+    nodes = ast.walk(tree) if tree is not None else ()
+    here = [node for node in nodes if isinstance(node, ast.Lambda) and node.lineno == line]
+    texts = {"".join((ast.get_source_segment(source, node) or "").split()) for node in here}
+    return texts.pop() if len(texts) == 1 else ""
 
 
 def _read_spans(filename: str) -> List[_Span]:

@@ -281,8 +281,9 @@ class Check:
         try:
             leak = probe.describe(thing)
             leak = leak._replace(owner=self._owner_id(suspect))
+            body = _compat.lambda_text(probe.code(thing))
             mark = leak.fingerprint or fingerprint(
-                leak.kind, leak.name, leak.origin, leak.place, leak.aliases, leak.owner
+                leak.kind, leak.name, leak.origin, leak.place, leak.aliases, leak.owner, body
             )
             leak = leak._replace(fingerprint=mark)
         except Exception as error:  # a broken __repr__, a thing that died meanwhile: the leak must not be lost

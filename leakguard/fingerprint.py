@@ -17,6 +17,8 @@ from leakguard import origin
 _COMMANDS = {"process", "file", "tempfile"}
 """Kinds whose names have paths of the machine in them."""
 
+_PACKAGES = ("site-packages", "dist-packages")
+
 _NUMBERS = (
     (r"tmp[a-z0-9_]{8}(?![a-z0-9_])", "tmp*"),  # what tempfile makes up
     (r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])", "*"),  # a uuid
@@ -37,17 +39,21 @@ def fingerprint(
     place: Optional[str] = None,
     aliases: Sequence[str] = (),
     owner: str = "",
+    body: str = "",
 ) -> str:
     """Return 16 hex digits that are equal for the same leak in another run.
 
     `created` and `place` are ``path:line in function``, `aliases` its class and its target, `owner` the id of a test,
     as a `Leak` has them. The place counts only where nothing else says what the thing is, since it is another one
-    whenever somebody looks; and the owner only where there is not even a place.
+    whenever somebody looks; and the owner only where there is not even a place. `body` is the source of a lambda, which
+    shares its name with others.
     """
     import hashlib
 
     own = [stable_alias(alias) for alias in aliases if kind not in ("file", "tempfile")]  # its holder is found by chance
     parts = [kind, "" if _is_said_by(name, aliases) else pattern_of(kind, name), stable_place(created), *own]
+    if body:
+        parts.append(body)
     if created is None and all(alias in ("", "_DummyThread", "NoneType") for alias in own):
         parts.append(stable_place(place) or stable_alias(owner))
     return hashlib.sha256("\n".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
@@ -101,6 +107,16 @@ def shown_place(place: Optional[str]) -> Optional[str]:
     return re.sub(r":-?\d+$", "", position) + " in " + stable_function(function)
 
 
+def shown_own_place(place: Optional[str]) -> Optional[str]:
+    """The same of a place in the user's own code; None of one that is anywhere else."""
+    if place is None or place.startswith("<frozen "):
+        return None
+    path = re.sub(r":-?\d+$", "", place.rpartition(" in ")[0])
+    files = [os.path.join(folder, path) for folder in sys.path if os.path.basename(folder) in _PACKAGES]
+    full = origin.find_file(path) or next(filter(os.path.isfile, files), path)
+    return shown_place(place) if origin.rank(full) == origin.USER else None
+
+
 def stable_function(name: str) -> str:
     """A qualified name as it would be if comprehensions were no functions."""
     name = re.sub(r"\.<locals>\.?$", "", _INLINED.sub("", name))
@@ -111,16 +127,59 @@ def stable_function(name: str) -> str:
 def stable_path(path: str) -> str:
     """A path from the outermost package around it on, so that it does not matter where a run begins or the checkout is.
 
-    That of an installed package is such a path already.
+    A folder without ``__init__.py`` is one, too, if the module was imported by its name; the folder of the checkout
+    never is. That of an installed package is such a path already.
     """
     full = origin.find_file(path)
     if not full or origin.rank(full) != origin.USER:
         return path.rpartition("/")[2] if os.path.isabs(path) else path
-    folder, name = os.path.split(full)
-    while os.path.isfile(os.path.join(folder, "__init__.py")) and os.path.basename(folder):
-        folder, package = os.path.split(folder)
-        name = f"{package}/{name}"
-    return name
+    parts = os.path.normpath(full).split(os.sep)
+    imported = _import_depth(parts)
+    checkout = _checkout(parts)
+    start = origin.START_FOLDER.split(os.sep)
+    if checkout:
+        end = checkout
+    elif parts[: len(start)] == start:
+        end = len(start)
+    else:
+        end = len(parts) - max(imported, 1)
+    first = len(parts) - 1
+    while first > end and os.path.isfile(os.sep.join([*parts[:first], "__init__.py"])):
+        first -= 1
+    return "/".join(parts[max(min(first, len(parts) - imported), checkout) :])
+
+
+_CHECKOUT = (".git", ".hg", "pyproject.toml")
+"""What marks the folder of a checkout."""
+
+
+def _checkout(parts: Sequence[str]) -> int:
+    """How many parts of a path the next folder has that is marked as a checkout's, 0 if none is."""
+    for end in range(len(parts) - 1, 1, -1):
+        if any(os.path.exists(os.sep.join([*parts[:end], mark])) for mark in _CHECKOUT):
+            return end
+    return 0
+
+
+def _import_depth(parts: Sequence[str]) -> int:
+    """How many parts at the end of a path are the name that its module was imported by, 0 if it was not."""
+    full, depth = os.sep.join(parts), 0
+    for module in list(sys.modules.values()):
+        known = getattr(module, "__dict__", {})
+        file = known.get("__file__")
+        if isinstance(file, str) and file.endswith(parts[-1]) and _absolute(file) == full:
+            name = known.get("__name__")
+            if name == "__main__":
+                name = getattr(known.get("__spec__"), "name", None)
+            words = str(name).split(".")
+            for tail in (words[:-1] + [words[-1] + ".py"], words + ["__init__.py"]):
+                if list(parts[-len(tail) :]) == tail:
+                    depth = max(depth, len(tail))
+    return depth
+
+
+def _absolute(file: str) -> str:
+    return os.path.normpath(os.path.join(origin.START_FOLDER, file))
 
 
 def stable_alias(alias: str) -> str:

@@ -9,18 +9,15 @@ import os
 from typing import TYPE_CHECKING, Collection, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from leakguard import knownfile
-from leakguard.fingerprint import pattern_of, shown_place
+from leakguard.fingerprint import pattern_of, shown_own_place, shown_place
 from leakguard.knownfile import Entry
-from leakguard.model import UNATTRIBUTED, Leak, LeakReport
+from leakguard.model import ENDED_LATE, UNATTRIBUTED, Leak, LeakReport
 
 if TYPE_CHECKING:
     from leakguard.record import RunRecord
 
 VARIABLE = "LEAKGUARD_KNOWN"
 NOTE = "known: on record"
-TESTS = 5
-"""Tests that an entry names; of the others it says how many."""
-
 REMARKS = 5
 """Expired entries that one message names."""
 
@@ -104,10 +101,17 @@ def fixed(known: Known, leaks: Iterable[Leak], tests_run: Mapping[str, Collectio
 
     `tests_run` maps the id of each test that ran to its end to the kinds that were checked of it. Every test that an
     entry names must be one of these; a class or a module has run if one of its tests has. What nobody could be shown
-    to have made is never called fixed: no test says that it is gone.
+    to have made is never called fixed: no test says that it is gone; nor is an entry that does not name all its tests.
     """
+    leaks = list(leaks)
     seen = {leak.fingerprint for leak in leaks}
-    candidates = [entry for entry in known.entries.values() if entry.fingerprint not in seen]
+    # what ends while it is described has lost its target, and with it its fingerprint: any of its kind may be it
+    late = {(leak.kind, leak.owner) for leak in leaks if leak.verdict == ENDED_LATE}
+    candidates = [
+        entry
+        for entry in known.entries.values()
+        if entry.fingerprint not in seen and not any((entry.kind, test) in late for test in entry.tests)
+    ]
     if not candidates:
         return []
     ran: Dict[str, Collection[str]] = dict(tests_run)
@@ -118,7 +122,9 @@ def fixed(known: Known, leaks: Iterable[Leak], tests_run: Mapping[str, Collectio
     return [
         entry
         for entry in candidates
-        if UNATTRIBUTED not in entry.tests and all(entry.kind in ran.get(test, ()) for test in entry.tests)
+        if UNATTRIBUTED not in entry.tests
+        and not entry.more_tests
+        and all(entry.kind in ran.get(test, ()) for test in entry.tests)
     ]
 
 
@@ -170,12 +176,11 @@ def _entry(leak: Leak, today: str) -> Entry:
         kind=leak.kind,
         name=pattern_of(leak.kind, leak.name),
         origin=shown_place(leak.origin),
-        place=shown_place(leak.place),
+        place=shown_own_place(leak.place),
         waiting_in=leak.waiting_in,
         since=today,
     )
 
 
 def _with_tests(entry: Entry, tests: Collection[str]) -> Entry:
-    named = tuple(sorted(tests)[:TESTS])
-    return entry._replace(tests=named, more_tests=len(tests) - len(named))
+    return entry._replace(tests=tuple(sorted(tests)), more_tests=0)

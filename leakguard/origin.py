@@ -268,7 +268,7 @@ _UNITTEST = os.path.join(_STDLIB, "unittest") + os.sep
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _PLANTS = _OWN + "selftest.py"
 _PACKAGES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
-_START_FOLDER = os.getcwd()
+START_FOLDER = os.getcwd()
 
 USER, LIBRARY, STDLIB, OWN = range(4)
 
@@ -292,8 +292,8 @@ def show_path(filename: str) -> str:
     for part in _PACKAGES:
         if part in filename:
             return filename.split(part)[-1].replace(os.sep, "/")
-    if filename.startswith(_START_FOLDER + os.sep):
-        filename = filename[len(_START_FOLDER) + 1 :]
+    if filename.startswith(START_FOLDER + os.sep):
+        filename = filename[len(START_FOLDER) + 1 :]
     elif filename.startswith(_STDLIB):
         filename = filename[len(_STDLIB) :]
     return filename.replace(os.sep, "/")
@@ -301,7 +301,7 @@ def show_path(filename: str) -> str:
 
 def find_file(shown: str) -> str:
     """The file that `show_path` shows so, "" if it is none of those below the start folder or the standard library."""
-    for folder in (_START_FOLDER, _STDLIB):
+    for folder in (START_FOLDER, _STDLIB):
         full = os.path.join(folder, shown)
         if os.path.isfile(full):
             return full

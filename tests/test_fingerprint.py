@@ -7,10 +7,12 @@ import shutil
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 from leakguard.fingerprint import (
     fingerprint,
     pattern_of,
+    shown_own_place,
     shown_place,
     stable_alias,
     stable_function,
@@ -82,6 +84,63 @@ class SuiteTests(unittest.TestCase):
         found = run_suite(self.folder, "discover", "-s", "..", "-t", "..", "-p", "test_[ce].py", below="suite")
         wanted = {test: marks for test, marks in expected().items() if test.startswith(("test_e.", "suite.deep.test_c."))}
         self.assertEqual(found, wanted)
+
+
+WORKER = """\
+import threading
+stop = threading.Event()
+class Worker:
+    def start(self): threading.Thread(target=self.run, name="worker", daemon=True).start()
+    def run(self): stop.wait()
+"""
+
+
+class FolderTests(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = os.path.realpath(folder.name)
+
+    def write(self, path, text=""):
+        """Write a file below the folder."""
+        path = os.path.join(self.folder, *path.split("/"))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write(text)
+
+    def test_namespace_packages(self):
+        """Two files of one name in two packages without __init__.py are two, in whatever folder the run begins."""
+        for package in ("orders", "billing"):
+            self.write(f"src/ns/{package}/worker.py", WORKER)
+            test = f"import unittest, ns.{package}.worker as w\nclass T(unittest.TestCase):\n def test(self): w.Worker().start()\n"
+            self.write(f"src/test_{package}.py", test)
+        found = run_suite(self.folder, "discover", "-s", "src")
+        self.assertEqual(len({mark for marks in found.values() for mark in marks}), 2)
+        self.assertEqual(run_suite(self.folder, "discover", below="src"), found)
+
+    def test_lambdas(self):
+        """Two lambdas of one function are two; moved lines, other spaces, or one more before them change nothing."""
+        head = "import threading, unittest\nstop = threading.Event()\nclass T(unittest.TestCase):\n def test(self):\n"
+        start = "  threading.Thread(target=lambda: stop.wait({}), daemon=True).start()\n"
+        self.write("one/test_l.py", head + start.format("") + start.format("60"))
+        self.write("two/test_l.py", "\n" * 9 + head + start.format("9") + start.format("( 60 )"[2:4]) + "\n" + start.format(" "))
+        one, two = (run_suite(self.folder, "test_l", below=below)["test_l.T.test"] for below in ("one", "two"))
+        self.assertEqual(len(set(one)), 2)
+        self.assertEqual(set(one) - set(two), set())
+
+    def test_a_checkout_that_looks_like_a_package(self):
+        """The name of the folder that a run begins in, or that a .git or pyproject.toml marks, is no part of a path."""
+        for checkout in ("c1", "c2"):
+            self.write(f"{checkout}/__init__.py")
+            self.write(f"{checkout}/worker.py", WORKER)
+            self.write(f"{checkout}/tests/__init__.py")
+            test = "import unittest, worker as w\nclass T(unittest.TestCase):\n def test(self): w.Worker().start()\n"
+            self.write(f"{checkout}/tests/test_w.py", test)
+        one, two = (run_suite(self.folder, "tests.test_w", below=checkout) for checkout in ("c1", "c2"))
+        self.assertEqual(len(one), 1)
+        self.assertEqual(one, two)
+        self.write("c2/pyproject.toml")
+        self.assertEqual(run_suite(self.folder, "discover", "-s", "c2", "-t", "c2"), one)
 
 
 class NameTests(unittest.TestCase):
@@ -167,6 +226,27 @@ class CodeTests(unittest.TestCase):
         for place, shown in table:
             with self.subTest(place):
                 self.assertEqual(shown_place(place), shown)
+
+    def test_own_places(self):
+        """Nothing of the standard library or an installed package is a place of the user's."""
+        with tempfile.TemporaryDirectory() as folder:
+            packages = os.path.join(folder, "site-packages")
+            os.mkdir(packages)
+            open(os.path.join(packages, "installed.py"), "w").close()
+            table = [
+                (None, None),
+                ("tests/test_fingerprint.py:3 in f", "tests/test_fingerprint.py in f"),
+                (f"{os.path.abspath(__file__)}:3 in f", "tests/test_fingerprint.py in f"),
+                ("<string>:3 in f", "<string> in f"),
+                ("threading.py:3 in Event.wait", None),
+                ("asyncio/tasks.py:3 in sleep", None),
+                ("<frozen runpy>:3 in run_path", None),
+                ("installed.py:3 in f", None),
+            ]
+            with mock.patch.object(sys, "path", [*sys.path, packages]):
+                for place, shown in table:
+                    with self.subTest(place):
+                        self.assertEqual(shown_own_place(place), shown)
 
     def test_a_file_out_of_a_package(self):
         """It is known by its name alone, since the folder above may be the checkout's."""

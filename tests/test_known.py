@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import tempfile
 import textwrap
 import unittest
@@ -87,6 +88,21 @@ class FixedTests(unittest.TestCase):
         self.assertFalse(self.fixed(ONE, t__A__test_1=("task",)))
         self.assertFalse(self.fixed(ONE, t__A__test_1=()))
 
+    def test_ended_while_it_was_described(self):
+        """A thing that has lost its target by then has another fingerprint: no entry of its kind and test is fixed."""
+        late = leak(ONE)._replace(fingerprint="9" * 16, verdict="ended late")
+        self.assertFalse(self.fixed(ONE, [late], t__A__test_1=("thread",)))
+        self.assertTrue(self.fixed(ONE, [late._replace(kind="task")], t__A__test_1=("thread",)))
+
+    def test_of_tests_without_a_name(self):
+        """An entry that does not name all its tests is never called fixed; one that is learnt names all."""
+        self.assertFalse(self.fixed(ONE._replace(more_tests=1), t__A__test_1=("thread",)))
+        tests = [f"t.A.test_{n}" for n in range(8)]
+        (entry,) = known.learn([leak(ONE, test) for test in tests], (), TODAY)
+        for number, gone in [(5, []), (8, [entry])]:
+            ran = {test: ("thread",) for test in tests[:number]}
+            self.assertEqual(known.fixed(on_record(entry), (), ran), gone)
+
     def test_ended_late(self):
         """What outlived the grace and ended before the report is slow, not gone, in a run as in a merge."""
         late = LeakReport("test", "t.A.test_1", "t", ended_late=(leak(ONE),))
@@ -126,8 +142,7 @@ class LearnTests(unittest.TestCase):
                     origin="tests/test_known.py in f",
                     place="tests/test_known.py in g",
                     waiting_in="queue.Queue.get",
-                    tests=tuple(f"t.A.test_{n}" for n in (1, 2, 3, 4, 5)),
-                    more_tests=2,
+                    tests=tuple(f"t.A.test_{n}" for n in (1, 2, 3, 4, 5, 6, 7)),
                     since=TODAY,
                 )
             ],
@@ -175,6 +190,7 @@ class FileTests(unittest.TestCase):
         entries = [full, ONE, TWO]
         self.assertEqual(self.read(knownfile.as_text([TWO, ONE, full])), entries)
         self.assertEqual(self.read("\ufeff" + GOOD), [ONE, TWO])
+        self.assertEqual(self.read(GOOD.replace("\n", "\r\n")), [ONE, TWO])
         self.assertEqual(self.read(knownfile.as_text([])), [])
 
     def test_what_is_learnt_can_be_read(self):
@@ -251,6 +267,15 @@ class FileTests(unittest.TestCase):
             (changed(22, '"since": "2026-02-03", "expires": "soon"'), 22, "expires must be a day such as 2027-01-31 (got 'soon')"),
             (changed(22, '"since": "2026-02-03", "expiers": "soon"'), 22, f"expiers is not a field of a known leak; known ones: {fields}"),
             (changed(15, '"fingerprint": "1111111111111111",'), 15, "fingerprint 1111111111111111 is there twice: delete one of the two"),
+            (changed(22, '"since": "2026-02-03", "expires": "\uff12\uff10\uff12\uff16-02-03"'), 22, "expires must be a day such as 2027-01-31 (got '\uff12\uff10\uff12\uff16-02-03')"),
+            (changed(22, '"since": "2026-02-03", "expires": "2026-02-03", "expires": "2026-02-04"'), 22, "expires is there twice in one leak: delete one of the two"),
+            (GOOD.rstrip()[:-1] + ', "leaks": []}', 1, "leaks is there twice"),
+            (changed(2, f'"version": {"9" * 5000},'), 2, "is not JSON that can be read: a number has 5000 digits"),
+            (changed(22, f'"reason": "{"9" * 5000}", "more_tests":\n{"9" * 5000}'), 23, "is not JSON that can be read: a number has 5000 digits"),
+            (changed(7, '"name": "NaN", "more_tests":\n NaN,'), 8, "is not JSON: NaN"),
+            (changed(7, '"name": -Infinity,'), 7, "is not JSON: -Infinity"),
+            (GOOD.replace("\n", "\r\n").replace('"kind": "task"', '"kind": 3'), 16, "kind must be a text that is not empty (got 3)"),
+            ("\ufeff" + changed(7, '"name": 3,'), 7, "name must be a text (got 3)"),
             (changed(22, '"since": "2026-02-03", "more_tests": 0'), 22, "more_tests must be a number of tests > 0 (got 0)"),
         ]  # fmt: skip
         for text, line, what in table:
@@ -376,7 +401,7 @@ class RunTests(unittest.TestCase):
         with open(os.path.join(self.folder, "known.json"), "a") as file:
             file.write("}")
         process = run_python(*arguments, cwd=self.folder, **environ)
-        line = len(knownfile.as_text([ONE._replace(place="x", waiting_in="x", tests=("a", "b", "c"))]).split("\n"))
+        line = len(knownfile.as_text([ONE._replace(waiting_in="x", tests=("a", "b", "c"))]).split("\n"))
         self.assertIn(f"ValueError: LEAKGUARD_KNOWN: known.json, line {line}: is not JSON: Extra data", process.stderr)
 
     def test_the_environment_under_our_runner(self):
@@ -503,6 +528,26 @@ class RunTests(unittest.TestCase):
         self.plant(new=False, text=SUITE + "\nimport os\ndef tearDownModule():\n    os.chdir('/')\n")
         self.learn()
         self.assertEqual([entry["name"] for entry in self.known()], ["old-*"])
+
+    def test_a_link(self):
+        """A link to the file stays one, and the file that it leads to keeps its mode."""
+        os.mkdir(os.path.join(self.folder, "shared"))
+        real, link = (os.path.join(self.folder, *path) for path in (("shared", "k.json"), ("known.json",)))
+        with open(real, "w") as file:
+            file.write(knownfile.as_text([]))
+        os.chmod(real, 0o602)
+        os.symlink(os.path.join("shared", "k.json"), link)
+        self.learn()
+        self.assertTrue(os.path.islink(link))
+        self.assertEqual(len(self.known(os.path.join("shared", "k.json"))), 1)
+        self.assertEqual(stat.S_IMODE(os.stat(real).st_mode), 0o602)
+        self.assertEqual(os.listdir(os.path.dirname(real)), ["k.json"])
+
+    def test_a_place_that_is_nobody_s(self):
+        """Where a thing waits in the standard library, with no code of the suite on its stack, it has no place."""
+        self.learn()
+        (entry,) = self.known()
+        self.assertEqual((entry.get("place"), entry["waiting_in"]), (None, "threading.Event.wait"))
 
     def test_a_full_disk(self):
         """It is said, the status is 1, and the old file is as it was, with nothing beside it."""

@@ -216,13 +216,13 @@ class PlaceTests(unittest.TestCase):
         """Relative to the run's first folder, to the packages or to the library, with slashes; else as it is."""
         elsewhere = os.path.join(os.sep, "home", "me", "hub.py")
         table = [
-            (os.path.join(origin._START_FOLDER, "chat", "hub.py"), "chat/hub.py"),
+            (os.path.join(origin.START_FOLDER, "chat", "hub.py"), "chat/hub.py"),
             (self.packages + os.path.join("tornado", "web.py"), "tornado/web.py"),
             (self.distribution + "six.py", "six.py"),
             (threading.__file__, "threading.py"),
             (os.path.join(os.path.dirname(os.__file__), "asyncio", "tasks.py"), "asyncio/tasks.py"),
             (elsewhere, elsewhere.replace(os.sep, "/")),
-            (origin._START_FOLDER + "-2" + os.sep + "a.py", (origin._START_FOLDER + "-2/a.py").replace(os.sep, "/")),
+            (origin.START_FOLDER + "-2" + os.sep + "a.py", (origin.START_FOLDER + "-2/a.py").replace(os.sep, "/")),
             ("<string>", "<string>"),
         ]
         for filename, expected in table:

@@ -44,6 +44,10 @@ class Probe:
         """Return the thing's name and its aliases (class, target function), for ignore rules."""
         raise NotImplementedError
 
+    def code(self, thing: Any) -> Any:
+        """The code object of the function that a thing runs, None if it has none: lambdas share their names."""
+        return None
+
     def origin(self, thing: Any) -> Optional[str]:
         """The line that created the thing, if it is known."""
         raise NotImplementedError

@@ -95,6 +95,11 @@ class ThreadProbe(Probe):
             return printable(code.co_name), (f"{module}.{_compat.qualname(code)}",)
         return _name(thing), (class_name(thing), target_name(_compat.thread_target(thing)))
 
+    def code(self, thing: Any) -> Any:
+        if isinstance(thing, RawThread):
+            return thing.frame.f_code if thing.frame is not None else None
+        return _compat.attribute(unwrapped(_compat.thread_target(thing)), "__code__")
+
     def origin(self, thing: Any) -> Optional[str]:
         return origin.origin_of_birth(_birth(thing))
 

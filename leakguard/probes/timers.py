@@ -49,6 +49,9 @@ class TimerProbe(Probe):
         shown = name if number is None else signal.Signals(number).name
         return printable(shown), (class_name(thing), target_name(callback))
 
+    def code(self, thing: Any) -> Any:
+        return _compat.attribute(unwrapped(_compat.handle_callback(thing)), "__code__")
+
     def origin(self, thing: Any) -> Optional[str]:
         birth = origin.birth_of_timer(thing)
         if birth is not None:
