@@ -1,11 +1,13 @@
 """Fixtures of classes and modules: theirs to end, no leak of a test, and a failure of their own if they are left."""
 
+import concurrent.futures
+import multiprocessing
 import sys
 import types
 import unittest
 from unittest import mock
 
-from leakguard import LeakGuardMixin, LeakGuardTestCase, guard_module, policy
+from leakguard import LeakGuardMixin, LeakGuardTestCase, guard_module, origin, policy
 from leakguard.runner import GuardedRunner
 from tests.doubles import BlockedThread
 from tests.suites import error_lines, leaks_of, own_record, suite_of
@@ -96,6 +98,55 @@ class ClassTests(FixtureTestCase):
                     cls.thread.end()
 
             self.assert_clean(Case, by_runner=by_runner)
+
+    def test_executor_of_the_class(self):
+        """Workers that an executor of the class starts when tests have work are the class's: gone with it, or its leak."""
+        outer = self
+        for base, by_runner in self.each_way():
+
+            class Case(base):
+                ends = True
+
+                @classmethod
+                def setUpClass(cls):
+                    cls.threads = concurrent.futures.ThreadPoolExecutor(2, "left")
+                    outer.addCleanup(cls.threads.shutdown)
+                    if cls.ends:
+                        cls.addClassCleanup(cls.threads.shutdown)
+                        cls.processes = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+                        cls.addClassCleanup(cls.processes.shutdown)
+
+                def test(self):
+                    self.assertEqual(self.threads.submit(int).result(), 0)
+                    if self.ends:
+                        self.assertEqual(self.processes.submit(int).result(), 0)
+
+            class Left(Case):
+                ends = False
+
+            self.assert_clean(Case, by_runner=by_runner)
+            self.assert_class_leaks(Left, ["left_0"], by_runner=by_runner)
+
+    def test_executor_from_before(self):
+        """Those of one that was made before any guard are nobody's leak; those of a test's own are that test's."""
+        outer = self
+        executor = concurrent.futures.ThreadPoolExecutor(2)
+        executor.__dict__.pop(origin.BIRTH, None)  # as if this test had no guard, either
+        self.addCleanup(executor.shutdown)
+        for base, by_runner in self.each_way():
+
+            class Case(base):
+                def test_own(self):
+                    own = concurrent.futures.ThreadPoolExecutor(1, "own")
+                    outer.addCleanup(own.shutdown)
+                    own.submit(int).result()
+
+                def test_shared(self):
+                    executor.submit(int).result()
+
+            result, reports = self.run_suite(suite_of(Case), by_runner=by_runner)
+            self.assertEqual([name for _, _, name in leaks_of(reports)], ["own_0"])
+            self.assertEqual([test._testMethodName for test, _ in result.failures], ["test_own"])
 
     def test_set_up_class(self):
         """What setUpClass leaves is a leak of the class, whether or not setUpClass calls super()."""
