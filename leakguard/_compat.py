@@ -491,6 +491,11 @@ def loop_async_generators(loop: Any) -> List[Any]:
     return list(getattr(loop, "_asyncgens", ()))
 
 
+def forget_async_generator(loop: Any, generator: Any) -> None:
+    """Keep a loop's close from closing an async generator, which may wait for ever in its ``finally`` (3.9 to 3.15)."""
+    getattr(loop, "_asyncgens", set()).discard(generator)
+
+
 def loop_timers(loop: Any) -> List[Any]:
     """The handles of ``call_later`` and ``call_at`` that a loop has yet to call (3.9 to 3.15, not uvloop)."""
     return list(getattr(loop, "_scheduled", ()))

@@ -289,6 +289,52 @@ class OwnLoopTests(unittest.TestCase):
         self.assertEqual(leak.hint, "aclose() it, or iterate it inside contextlib.aclosing()")
         self.assertEqual(leak.place, place(numbers, "yields"))
 
+    def test_generators_that_do_not_close(self):
+        """What waits in the ``finally`` of a reported generator holds up no run; what does not is run to its end."""
+        ended = []
+
+        async def quick():
+            try:
+                yield 1
+            finally:
+                await asyncio.sleep(0)
+                ended.append("quick")
+
+        async def slow():
+            try:
+                yield 1
+            finally:
+                await new_event().wait()
+
+        async def stubborn():
+            try:
+                yield 1
+            finally:
+                while True:
+                    try:
+                        await new_event().wait()
+                    except asyncio.CancelledError:
+                        pass
+
+        async def iterate():
+            async for _ in stubborn():
+                await new_event().wait()
+
+        async def leaves(test):
+            for generator in (quick(), slow(), stubborn()):
+                kept.append(generator)
+                await generator.__anext__()
+            asyncio.create_task(iterate(), name="reader")
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+        async def is_clean(test):
+            ended.append("clean")
+
+        outcome = run_inner_async(leaves, is_clean)
+        self.assertEqual(sorted(leak.name.rpartition(".")[2] for leak in outcome.leaks), ["quick", "reader", "slow", "stubborn"])
+        self.assertEqual((ended, outcome.counts(), outcome.warned), (["quick", "clean"], (1, 0), []))
+
     def test_generator_of_a_leaked_task(self):
         """A generator that a leaked task iterates is reported once, as the task."""
 

@@ -116,23 +116,17 @@ class TaskProbe(Probe):
         _settled.update(things)
 
     def isolate(self, things: Sequence[Any]) -> Generator[None, None, List[Tuple[Any, int]]]:
-        """Cancel leaked tasks; what survives is taken out of its loop, which would wait for it for ever."""
+        """Close leaked generators, cancel leaked tasks; what survives is taken out of its loop, which would wait for ever."""
         tasks = [t for t in things if not _is_async_generator(t)]
-        went_on = {id(task): 0 for task in tasks}
-        asked = went_on.copy()
-        for _ in range(CANCELS):
-            before = asked.copy()
-            for task in tasks:
-                _cancel(task, asked)
-            for _ in range(TURNS_PER_CANCEL if tasks else 0):
-                yield
-            tasks = [t for t in tasks if not t.done()]
-            for task in tasks:  # on a loop that is closed or does not turn here, it may not have been told yet
-                is_asked = asked[id(task)] > before[id(task)]
-                went_on[id(task)] += is_asked and not _compat.is_being_cancelled(task)
-        for task in tasks:
-            _compat.unregister_task(task)
-        earlier = [(task, _compat.cancels_of(task) - CANCELS) for task in tasks if went_on[id(task)] == CANCELS]
+        closing = [_close(thing, loop) for thing in things for loop in _loops_of_tests(thing)]
+        for _ in range(TURNS_PER_CANCEL if closing else 0):
+            yield
+        went_on = yield from _cancel_until_they_end([*tasks, *closing])
+        yield from _cancel_until_they_end(_closing_tasks())  # of the generators that those tasks were using
+        for thing in things:
+            for loop in _loops_of_tests(thing):
+                _compat.forget_async_generator(loop, thing)
+        earlier = [(task, _compat.cancels_of(task) - CANCELS) for task in tasks if went_on.get(id(task)) == CANCELS]
         return [(task, CANCELS + max(cancels, 0)) for task, cancels in earlier]
 
     def allow(self, thing: Any) -> Optional[str]:
@@ -252,6 +246,47 @@ def _only_closes_a_generator(task: Any) -> bool:
         return False
     loop = task.get_loop()
     return not loop.is_running() and not loop.is_closed()
+
+
+def _loops_of_tests(generator: Any) -> List[Any]:
+    """The loop that an async generator was left on, in a list, if that is a test's own: a check can let it turn."""
+    loops = {guard.loop for guard in list(origin.open_guards) if guard.loop is not None}
+    is_generator = _is_async_generator(generator)
+    return [one for one in loops if is_generator and generator in _compat.loop_async_generators(one)]
+
+
+def _close(generator: Any, loop: Any) -> Any:
+    """Return a task of the loop that closes an async generator, whatever its ``finally`` raises."""
+    task = loop.create_task(generator.aclose())
+    _settled.add(task)
+    task.add_done_callback(lambda task: task.cancelled() or task.exception())
+    return task
+
+
+def _closing_tasks() -> List[Any]:
+    """The pending tasks of tests' own loops that close an async generator: asyncio makes one where one was dropped."""
+    loops = {guard.loop for guard in list(origin.open_guards) if guard.loop is not None}
+    return [t for loop in loops for t in _compat.tasks_of_loop(loop) if not t.done() and _generator_closed_by(t) is not None]
+
+
+def _cancel_until_they_end(tasks: Sequence[Any]) -> Generator[None, None, Dict[int, int]]:
+    """Cancel tasks a few times, and take out of their loops what goes on; return by id how often each one did."""
+    tasks = [task for task in tasks if not task.done()]
+    went_on = {id(task): 0 for task in tasks}
+    asked = went_on.copy()
+    for _ in range(CANCELS if tasks else 0):
+        before = asked.copy()
+        for task in tasks:
+            _cancel(task, asked)
+        for _ in range(TURNS_PER_CANCEL if tasks else 0):
+            yield
+        tasks = [task for task in tasks if not task.done()]
+        for task in tasks:  # on a loop that is closed or does not turn here, it may not have been told yet
+            is_asked = asked[id(task)] > before[id(task)]
+            went_on[id(task)] += is_asked and not _compat.is_being_cancelled(task)
+    for task in tasks:
+        _compat.unregister_task(task)
+    return went_on
 
 
 def _cancel(task: Any, asked: Dict[int, int]) -> None:
