@@ -1,6 +1,7 @@
 """Tasks of every loop, and async generators left suspended."""
 
 import asyncio
+import contextlib
 import gc
 import sys
 import threading
@@ -334,6 +335,33 @@ class OwnLoopTests(unittest.TestCase):
         outcome = run_inner_async(leaves, is_clean)
         self.assertEqual(sorted(leak.name.rpartition(".")[2] for leak in outcome.leaks), ["quick", "reader", "slow", "stubborn"])
         self.assertEqual((ended, outcome.counts(), outcome.warned), (["quick", "clean"], (1, 0), []))
+
+    def test_generator_of_a_context(self):
+        """A generator that a pending task is inside of, as a context, is that task's affair: allowed or leaked with it."""
+
+        @contextlib.asynccontextmanager
+        async def session():
+            yield 1
+
+        async def inside():
+            async with session():
+                await new_event().wait()
+
+        async def inside_a_stack():
+            async with contextlib.AsyncExitStack() as stack:
+                await stack.enter_async_context(session())
+                await new_event().wait()
+
+        for body in (inside, inside_a_stack):
+
+            async def leaves(test):
+                asyncio.create_task(body(), name="reader")
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+
+            with self.subTest(body=body.__name__):
+                self.assertEqual(run_inner_async(leaves).named(), [("task", "reader", "pending")])
+                self.assertEqual(run_inner_async(leaves, leak_ignore={"task:reader": "why"}).leaks, [])
 
     def test_generator_of_a_leaked_task(self):
         """A generator that a leaked task iterates is reported once, as the task."""

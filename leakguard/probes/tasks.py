@@ -5,6 +5,7 @@ asyncio is never imported here: while nobody has imported it, there is no task.
 
 from __future__ import annotations
 
+import collections
 import gc
 import sys
 import types
@@ -226,8 +227,27 @@ def _left_suspended(generators: Sequence[Any]) -> List[Any]:
         task = _thing(identity)
         if task is not None and not _is_async_generator(task) and not task.done():
             for coroutine in awaited_chain(task.get_coro()):
-                in_use.update(id(r) for r in gc.get_referents(coroutine, _frame(coroutine)))
+                held = gc.get_referents(coroutine, _frame(coroutine))
+                in_use.update(map(id, held))
+                held = [one for one in held if isinstance(one, types.MethodType) or _is_of_a_context(one)]
+                for _ in range(CONTEXTS):
+                    held = gc.get_referents(*held)
+                    in_use.update(map(id, held))
+                    held = [one for one in held if isinstance(one, _CONTAINERS) or _is_of_a_context(one)]
     return [g for g in generators if g.ag_frame is not None and not g.ag_running and id(g) not in in_use]
+
+
+CONTEXTS = 10
+"""How many objects deep a generator may be in the context manager that a frame is inside of."""
+
+
+def _is_of_a_context(thing: Any) -> bool:
+    """Whether this leads to the generator of an ``@asynccontextmanager``, or to those of an ``AsyncExitStack``."""
+    maker = thing if isinstance(thing, types.FunctionType) else type(thing)
+    return maker.__module__ == "contextlib"
+
+
+_CONTAINERS = (types.MethodType, types.CellType, tuple, dict, collections.deque)
 
 
 def _generator_closed_by(task: Any) -> Any:
