@@ -91,8 +91,17 @@ def is_only_thread() -> bool:
     return len(sys._current_frames()) == 1
 
 
-join_thread: Callable[..., None] = threading.Thread.join
-"""The plain join: a subclass may override it to stop the thread, and so hide the leak."""
+def join_thread(thread: Any, timeout: float, _join: Callable[..., None] = threading.Thread.join) -> None:
+    """Wait for a thread to end. The plain join: a subclass may override it to stop the thread, and so hide the leak.
+
+    Up to 3.12 a Ctrl-C in the middle of ``join()`` makes it take the thread for ended, so its lock is waited for instead.
+    """
+    lock = getattr(thread, "_tstate_lock", None)
+    if lock is None:
+        _join(thread, timeout)
+    elif lock.acquire(timeout=timeout):
+        lock.release()
+        thread.is_alive()  # as join() does: it is noted as ended
 
 
 def is_thread_alive(thread: threading.Thread, _is_alive: Callable[..., bool] = threading.Thread.is_alive) -> bool:

@@ -12,7 +12,8 @@ from leakguard import _compat, guard, hooks, origin
 from leakguard.check import course_listeners, warn
 from leakguard.guard import ACTIVE, CLOSED, Guard, LeakGuard, Subject, probes_of
 from leakguard.model import LeakError
-from leakguard.policy import Policy, check_class, has_options, key_category, methods_with_options, resolve
+from leakguard.policy import Policy, check_class, check_environment, has_options, key_category
+from leakguard.policy import methods_with_options, resolve
 
 __unittest = True
 
@@ -345,6 +346,8 @@ class LeakGuardMixin:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if not cls.__module__.startswith("leakguard."):  # ours are made at the import, which must not fail
+            check_environment()
         for base in cls.__mro__:
             if base is cls or not issubclass(base, LeakGuardMixin):  # else it was checked when it was defined
                 check_class(base)

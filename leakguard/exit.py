@@ -7,6 +7,7 @@ import threading
 from typing import Any, List
 
 from leakguard import _compat, origin
+from leakguard.model import printable
 from leakguard.probes import ALL
 
 _is_registered = False
@@ -17,10 +18,13 @@ def warning() -> List[str]:
     """Name the threads that the interpreter will wait for, with the line and the test that started each."""
     lines = []
     for thread in list(_compat.live_threads.values()):
-        if thread is threading.current_thread() or thread is threading.main_thread() or thread.daemon:
-            continue
-        if _compat.is_thread_alive(thread) and not _is_idle_worker(thread):
-            lines.append("  " + _describe(thread))
+        try:
+            if thread is threading.current_thread() or thread is threading.main_thread() or thread.daemon:
+                continue
+            if _compat.is_thread_alive(thread) and not _is_idle_worker(thread):
+                lines.append("  " + _describe(thread))
+        except Exception as error:  # a class of the user's may raise anything; the others must not be lost for it
+            lines.append(f"  a thread that cannot be described: {type(error).__name__}: {printable(error)}")
     return ["Will keep the process from exiting:", *sorted(lines)] if lines else []
 
 
@@ -53,5 +57,6 @@ def _is_idle_worker(thread: Any) -> bool:
 def _describe(thread: Any) -> str:
     probe: Any = next(probe for probe in ALL if probe.kind == "thread")
     birth = origin.birth_of_thread(thread)
-    owner = f", started by {birth.owner.subject.id}" if birth is not None and birth.owner is not None else ""
+    subject = getattr(birth.owner, "subject", None) if birth is not None else None
+    owner = f", started by {subject.id}" if subject is not None else ""
     return f"thread {probe.names(thread)[0]!r} created at {probe.origin(thread) or 'an unknown line'}{owner}"

@@ -55,7 +55,7 @@ def current_owner() -> Any:
         owner = next((guard for guard in list(open_guards) if guard.ident == ident), None)
         if owner is None:
             birth = birth_of_this_thread()
-            owner = birth.owner if birth is not None else None
+            owner = birth.owner if birth is not None and birth.owner is not BEFORE else None  # its jobs are not old
     return owner
 
 
@@ -68,12 +68,15 @@ def birth_of_this_thread() -> Optional[Birth]:
 class _Before:
     """The owner of what was there before any guard: it is never over, so no guard reports what is its own."""
 
-    ident = None
+    ident = parent = subject = None
 
     def is_over(self) -> bool:
         return False
 
     def makes_loop(self) -> bool:
+        return False
+
+    def is_own_loop(self, loop: Any) -> bool:
         return False
 
 

@@ -205,7 +205,6 @@ def check_class(cls: type) -> None:
 
     A method or property of the user's whose name starts with ``leak_`` is not an option.
     """
-    check_environment()
     for name, value in list(vars(cls).items()):
         if not name.startswith("leak_"):
             continue

@@ -85,6 +85,12 @@ class StatusTests(unittest.TestCase):
         )
         self.assertEqual(process.returncode, 2)
 
+    def test_misspelt_environment(self):
+        """So is a misspelt one."""
+        process = run_planted("planted_clean", LEAKGUARD_GRASE="1")
+        self.assertRegex(process.stderr, "^python -m leakguard: error: LEAKGUARD_GRASE is not an option; known ones: .*\\n$")
+        self.assertEqual(process.returncode, 2)
+
     def test_flag_wins_over_environment(self):
         """A flag wins over the environment, but LEAKGUARD_ACTION=off wins over everything."""
         self.assertEqual(run_planted("--leak-action=fail", "planted_leaks", LEAKGUARD_ACTION="log").returncode, 1)

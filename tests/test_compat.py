@@ -6,6 +6,7 @@ import collections
 import concurrent.futures
 import importlib.util
 import os
+import signal
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 from leakguard import _compat
-from tests.doubles import BlockedThread
+from tests.doubles import JOIN_SECONDS, BlockedThread
 from tests.planting import run_planted
 
 GEVENT = "leakguard: gevent has replaced threading, whose threads are greenlets now: leaked threads are not looked for"
@@ -96,6 +97,20 @@ class ThreadingTests(unittest.TestCase):
             _compat.at_threading_exit(print)
         finally:
             threading._register_atexit = original
+
+    @unittest.skipUnless(hasattr(signal, "setitimer"), "Windows has no timer signals")
+    def test_interrupted_join(self):
+        """A Ctrl-C while a thread is waited for does not make it one that has ended, which ``join()`` does up to 3.12."""
+        thread = BlockedThread().start_in(self)
+
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        self.addCleanup(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, interrupt))
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        with self.assertRaises(KeyboardInterrupt):
+            _compat.join_thread(thread, JOIN_SECONDS)
+        self.assertTrue(thread.is_alive())
 
 
 class AsyncioTests(unittest.TestCase):

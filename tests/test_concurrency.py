@@ -6,6 +6,7 @@ import unittest
 
 from leakguard import LeakGuardAsyncTestCase, LeakGuardTestCase
 from tests.doubles import BlockedThread
+from tests.planting import run_fresh
 from tests.suites import BackgroundLoop, leaks_of, own_record
 from tests.test_runner import after_ran, run_planted
 
@@ -133,6 +134,39 @@ class ThreadTests(ConcurrentTestCase):
         results, reports = self.run_at_once(Case("test_a"), Case("test_b"))
         self.assertEqual([len(result.failures) for result in results], [1, 0])
         self.assertEqual(leaks_of(reports), [(self.id_of(Case, "test_a"), "thread", "left")])
+
+    def test_started_one_after_the_other(self):
+        """A thread that runs a test, started by nobody who is guarded, is no leak of the test that runs already."""
+        printed = run_fresh("""
+            import threading, unittest
+            import leakguard
+
+            begun, go, done = threading.Event(), threading.Event(), threading.Event()
+
+            class First(leakguard.LeakGuardTestCase):
+                def test(self):
+                    begun.set()
+                    go.wait()
+
+            class Second(leakguard.LeakGuardTestCase):
+                def test(self):
+                    go.set()
+                    done.wait()
+
+            def run(case, result):
+                case("test").run(result)
+
+            results = unittest.TestResult(), unittest.TestResult()
+            first, second = (threading.Thread(target=run, args=pair) for pair in zip((First, Second), results))
+            first.start()
+            begun.wait()
+            second.start()
+            first.join()
+            done.set()
+            second.join()
+            print([(result.testsRun, result.failures, result.errors) for result in results])
+        """)
+        self.assertEqual(printed, "[(1, [], []), (1, [], [])]\n")
 
     def test_many_pairs(self):
         """However two tests interleave, each reports exactly its own."""

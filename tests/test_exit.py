@@ -53,6 +53,25 @@ class WarningTests(unittest.TestCase):
         BlockedThread(name="early", daemon=False).start_in(self)
         self.assertIn("  thread 'early' created at an unknown line", exit.warning())
 
+    def test_a_thread_that_cannot_be_described(self):
+        """A class whose property raises hides no other thread."""
+
+        class Broken(BlockedThread):
+            @property
+            def daemon(self):
+                if is_broken:
+                    raise OSError("broken")
+                return False
+
+        is_broken = []
+        Broken().start_in(self)
+        BlockedThread(name="other", daemon=False).start_in(self)
+        is_broken.append(True)
+        lines = exit.warning()
+        is_broken.clear()
+        self.assertIn("  a thread that cannot be described: OSError: broken", lines)
+        self.assertTrue(any("'other'" in line for line in lines), lines)
+
     def test_not_said_twice(self):
         """What the runner has printed is not printed again at the exit."""
         BlockedThread(name="reader", daemon=False).start_in(self)

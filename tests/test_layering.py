@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "report": ("model", "record", "report"),
     "probes.environ": ("model", "origin", "_compat", "probes.protocol", "changes"),
     "probes.tempfiles": ("model", "origin", "_compat", "probes.protocol", "temporary"),
-    "exit": ("_compat", "origin", "probes"),
+    "exit": ("_compat", "model", "origin", "probes"),
     "fingerprint": ("origin",),
     "knownfile": ("_compat",),
     "known": ("knownfile", "fingerprint", "model", "record"),

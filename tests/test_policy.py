@@ -225,7 +225,7 @@ class EnvironmentTests(PolicyTestCase):
         """A variable that begins like ours and is none is a ValueError, for a class with the mixin, too."""
         message = "LEAKGUARD_GRCE is not an option; known ones: LEAKGUARD_ACTION, LEAKGUARD_THRESHOLD, LEAKGUARD_GRACE, "
         with mock.patch.dict(os.environ, LEAKGUARD_GRCE="1"), mock.patch.object(policy, "_names_are_checked", False):
-            for check in (policy.check_environment, lambda: policy.check_class(type("Case", (), {}))):
+            for check in (policy.check_environment, lambda: type("Case", (LeakGuardMixin, unittest.TestCase), {})):
                 with self.assertRaises(ValueError) as caught:
                     check()
                 self.assertTrue(str(caught.exception).startswith(message), caught.exception)

@@ -200,12 +200,21 @@ def _look(baseline: Any) -> List[Any]:
     new: List[Any] = [t for ident, t in now.items() if known.get(ident) is not t]
     new += [t for t in list(_compat.starting_threads.values()) if t not in new and t not in now.values()]
     found: List[Any] = [t for t in new if _REPORTED not in t.__dict__ and _compat.is_thread_alive(t)]
-    found = [t for t in found if not _is_shared_idle_worker(t) and not _was_raw(t, raw)]
+    found = [t for t in found if not _is_shared_idle_worker(t) and not _was_raw(t, raw) and not _runs_tests(t)]
     if not plain or _count() - len(now) != _NO_RAW or origin.raw_births:
         threads = _raw_threads(now)
         found += [t for ident, t in threads.items() if raw.get(ident) is not t.frame and t.frame not in _settled_raw]
         found += _starting()
     return found
+
+
+def _runs_tests(thread: Any) -> bool:
+    """Whether a thread that no guard has made is running a test: it is a runner's, as the one that looks is."""
+    birth = _birth(thread)
+    if birth is not None and birth.owner is not None:
+        return False
+    frames = origin.frames_of(sys._current_frames().get(thread.ident))
+    return any(f.f_code.co_name == "run" and f.f_globals.get("__name__") == "unittest.case" for f in frames)
 
 
 def _was_raw(thread: Any, raw: Dict[int, Any]) -> bool:
