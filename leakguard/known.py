@@ -131,14 +131,11 @@ def fixed(known: Known, leaks: Iterable[Leak], tests_run: Mapping[str, Collectio
 def applied(record: RunRecord, known: Known) -> Tuple[RunRecord, List[Entry]]:
     """Return a whole run with its known leaks marked and the fixed ones named, and these as entries.
 
-    What was checked of each test is not on record: the default kinds are taken for it, and those that the run has leaks
-    of. A record of which something is missing shows nothing to be fixed.
+    A record of which something is missing shows nothing to be fixed.
     """
     reports = tuple(report._replace(leaks=mark(report.leaks, known)) for report in record.reports)
     leaks = shown(reports)
-    kinds = {"thread", "task", "process", *(leak.kind for leak in leaks)}
-    passed = {test.id: kinds for test in record.tests if test.outcome in ("passed", "expected failure")}
-    gone = fixed(known, leaks, passed) if not record.problems else []
+    gone = fixed(known, leaks, record.kinds_checked()) if not record.problems else []
     lines = dict.fromkeys((*record.fixed, *map(str, gone)))
     return record._replace(reports=reports, fixed=tuple(lines)), gone
 

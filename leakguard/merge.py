@@ -12,7 +12,7 @@ from sys import intern
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from leakguard.model import UNATTRIBUTED, Leak, LeakReport
-from leakguard.record import RunRecord, TestRecord
+from leakguard.record import DEFAULT_KINDS, RunRecord, TestRecord
 
 VERSION = 1
 SUFFIXES = (".json", ".jsonl")
@@ -216,7 +216,8 @@ def _counts(data: Any) -> Tuple[int, ...]:
 def _test(data: Mapping[str, Any]) -> TestRecord:
     seconds, waited = data["seconds"], data.get("waited") or 0.0
     live = _counts(data.get("live"))
-    return TestRecord(intern(data["id"]), intern(data["outcome"]), seconds, waited, live, data.get("details", ""))
+    kinds = tuple(data.get("kinds", DEFAULT_KINDS))
+    return TestRecord(intern(data["id"]), intern(data["outcome"]), seconds, waited, live, data.get("details", ""), kinds)
 
 
 def _leak(data: Mapping[str, Any]) -> Leak:
@@ -262,8 +263,10 @@ def _folded(records: Sequence[RunRecord]) -> Iterator[TestRecord]:
         platform = tuple(record.environment.get(name) for name in ("python", "implementation", "platform"))
         for name, test in {test.id: test for test in record.tests}.items():
             other = kept.get((platform, name))
-            if other is None or _SEVERITY.index(test.outcome) < _SEVERITY.index(other.outcome):
-                kept[platform, name] = test
+            if other is not None:
+                worst = min(other, test, key=lambda one: _SEVERITY.index(one.outcome))
+                test = worst._replace(kinds=tuple(kind for kind in other.kinds if kind in test.kinds))
+            kept[platform, name] = test
     yield from kept.values()
 
 

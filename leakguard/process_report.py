@@ -101,8 +101,8 @@ class ProcessReport:
         outcome, details = _compat.outcome_of(guard.test, guard.result, has_succeeded)
         live = self._live.count(now, fully=guard.waited > 0)
         self._tests += 1
-        record = TestRecord(str(guard.subject.id), outcome, now - guard.began, guard.waited, live, details)
-        self._journal.ends(record)
+        name, kinds = str(guard.subject.id), recording.kinds_checked(guard)
+        self._journal.ends(TestRecord(name, outcome, now - guard.began, guard.waited, live, details, kinds))
         if guard.parent is not None and guard.parent.is_foreign:  # nobody else here will say so
             self.rests()
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+from functools import lru_cache
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from leakguard import _compat, origin
 from leakguard.journal import Journal
 from leakguard.model import LeakReport
 from leakguard.probes.processes import child_count
-from leakguard.record import OUTCOMES, RunRecord, TestRecord
+from leakguard.record import DEFAULT_KINDS, OUTCOMES, RunRecord, TestRecord
 
 __unittest = True
 
@@ -76,6 +77,17 @@ def live_tasks() -> int:
     return sum(len(_compat.tasks_of_loop(loop)) for loop in list(origin.loops) if not loop.is_closed())
 
 
+def kinds_checked(guard: Any) -> Tuple[str, ...]:
+    """What the guard of a test has looked for; () if it gave no verdict, or there is no guard."""
+    return _kinds_of(guard.plan.probes) if guard is not None and guard.is_verified else ()
+
+
+@lru_cache(maxsize=64)
+def _kinds_of(probes: Any) -> Tuple[str, ...]:
+    kinds = tuple(probe.choice or probe.kind for probe in probes)
+    return DEFAULT_KINDS if set(kinds) == set(DEFAULT_KINDS) else kinds
+
+
 _new: Callable[..., TestRecord] = tuple.__new__  # half the time of a named tuple's own, and each test pays it
 
 
@@ -106,11 +118,12 @@ class Recorder:
         for journal in self.journals:
             journal.starts(name)
 
-    def add(self, name: str, outcome: str, details: str = "", seconds: float = 0.0, waited: float = 0.0) -> None:
-        """A test has ended, or a fixture has failed."""
+    def add(self, name: str, outcome: str, details: str = "", seconds: float = 0.0, guard: Any = None) -> None:
+        """A test has ended, with the guard that it had, or a fixture has failed."""
+        waited = guard.waited if guard is not None else 0.0
         now = _compat.clock()
         live = self._live.count(now, fully=waited > 0)
-        test = _new(TestRecord, (name, outcome, seconds, waited, live, details))
+        test = _new(TestRecord, (name, outcome, seconds, waited, live, details, kinds_checked(guard)))
         self.tests.append(test)
         for journal in self.journals:
             journal.ends(test)
@@ -163,10 +176,8 @@ class RecordedResult:
         course = self._courses.pop(id(test), None)
         if course is not None:
             start, outcome, details = course
-            if guard is None:
-                self.recorder.add(test.id(), outcome, details, _clock() - start)
-            else:
-                self.recorder.add(guard.name(), outcome, details, _clock() - start, guard.waited)
+            name = test.id() if guard is None else guard.name()
+            self.recorder.add(name, outcome, details, _clock() - start, guard)
 
     def _note(self, test: Any, outcome: str, details: str = "") -> None:
         course = self._courses.get(id(getattr(test, "test_case", test)))

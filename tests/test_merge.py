@@ -11,6 +11,7 @@ from leakguard.record import RunRecord, TestRecord
 from leakguard.report import json as json_report
 from leakguard.report import jsonl
 from tests.suites import run_python
+from tests.test_runner import PLANTED
 
 ABOUT = {"python": "3.13.0", "implementation": "cpython", "platform": "linux", "host": "ci-1", "pid": "42"}
 
@@ -264,6 +265,41 @@ class CommandTests(FolderCase):
             process.stderr, f"Merged 0 tests of 0 processes\nIncomplete: {self.folder} has no report in it\n"
         )
         self.assertEqual(process.returncode, 5)
+
+
+class FixedTests(FolderCase):
+    def test_only_what_was_checked_is_fixed(self):
+        """A known leak of a kind that no run of its test looked for is not called fixed, and stays on record."""
+        entry = {"fingerprint": "0" * 16, "kind": "thread", "name": "left", "tests": ["a.test"], "since": "2026-01-01"}
+        known = self.put("known", json.dumps({"version": 1, "leaks": [entry]}))
+        for name in ("a.jsonl", "a.json"):
+            for kinds, is_fixed in ((("process", "thread", "task"), True), (("task",), False), ((), False)):
+                with self.subTest(name=name, kinds=kinds):
+                    record = a_record("1", ("a.test", "passed", 0.0, 0.0, (), "", kinds))
+                    process = run_python("-m", "leakguard", "--leak-merge", self.write(name, record), "--leak-known", known)
+                    self.assertEqual("Fixed: thread 'left'" in process.stderr, is_fixed, process.stderr)
+
+    def test_what_was_checked_is_on_record(self):
+        """A run says of a test what it was checked for where that is not the default, and nothing otherwise."""
+        for options, kinds in (((), None), (("--leak-kinds", "task"), ["task"]), (("--leak-action", "off"), [])):
+            with self.subTest(options=options):
+                path = self.path("a.json")
+                run_python("-m", "leakguard", *options, "--leak-report", path, "planted_clean", cwd=PLANTED)
+                with open(path, encoding="utf-8") as file:
+                    self.assertEqual({str(test.get("kinds")) for test in json.load(file)["tests"]}, {str(kinds)})
+
+    def test_without_our_runner(self):
+        """The mixin alone says it, too."""
+        for environ, kinds in (({"LEAKGUARD_KINDS": "task"}, ("task",)), ({"LEAKGUARD_ACTION": "off"}, ())):
+            with tempfile.TemporaryDirectory() as folder:
+                run_python("-m", "unittest", "planted_mixin", cwd=PLANTED, LEAKGUARD_REPORT=folder, **environ)
+                self.assertEqual({test.kinds for test in merge.read([folder]).tests}, {kinds})
+
+    def test_two_runs_of_one_test(self):
+        """What only one of two runs looked for is not known to be gone."""
+        self.write("1.jsonl", a_record("1", ("t", "passed", 0.0, 0.0, (), "", ("thread", "task"))))
+        self.write("2.jsonl", a_record("2", ("t", "passed", 0.0, 0.0, (), "", ("thread",))))
+        self.assertEqual(merge.read([self.folder]).kinds_checked(), {"t": {"thread"}})
 
 
 if __name__ == "__main__":
