@@ -17,8 +17,18 @@ from leakguard.record import DEFAULT_KINDS, RunRecord, TestRecord
 VERSION = 1
 SUFFIXES = (".json", ".jsonl")
 
+FOREIGN_LINES = 100
+"""Lines without anything of a report after which a file is not read on."""
+
 _SEVERITY = ("error", "failed", "unexpected success", "unknown", "passed", "expected failure", "skipped")
 _LEAK_FIELDS = frozenset(Leak._fields)
+_LEAK_TYPES: Dict[str, Tuple[type, ...]] = {
+    **dict.fromkeys(("now_at", "aliases", "awaited_by", "origin_stack"), (tuple,)),
+    **dict.fromkeys(("kind", "name", "state", "verdict", "hint", "fingerprint"), (str,)),
+    **dict.fromkeys(("origin", "place", "waiting_in"), (str, type(None))),
+    **dict.fromkeys(("blocks_exit", "counted", "known"), (bool,)),
+    "cancels": (int,),
+}
 
 
 class Source(NamedTuple):
@@ -33,6 +43,10 @@ class _Unreadable(ValueError):
     """Why a file is no report that can be read."""
 
 
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What reading raises for no JSON, for JSON of something else, and for JSON that is nested too deeply."""
+
+
 def read(paths: Sequence[str]) -> RunRecord:
     """Return one record of all reports that the paths name, or that are in folders that they name.
 
@@ -43,8 +57,11 @@ def read(paths: Sequence[str]) -> RunRecord:
     for path in _files(paths, problems):
         try:
             source = _read_lines(path) if path.endswith(".jsonl") else _read_object(path)
-        except (OSError, ValueError) as error:
-            problems.append(f"{path} {error}" if isinstance(error, _Unreadable) else f"{path} cannot be read: {error}")
+        except _Unreadable as error:
+            problems.append(f"{path} {error}")
+            continue
+        except (OSError, *_MALFORMED) as error:
+            problems.append(f"{path} cannot be read: {_why(error)}")
             continue
         key = source.record.environment.get("process") or os.path.realpath(path)
         other = kept.get(key)
@@ -52,6 +69,12 @@ def read(paths: Sequence[str]) -> RunRecord:
             kept[key] = source
     problems += [f"{source.path} {problem}" for source in kept.values() for problem in source.record.problems]
     return _merged([source.record for source in kept.values()])._replace(problems=tuple(problems))
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, (OSError, ValueError)):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 def _fullness(source: Source) -> Tuple[bool, int]:
@@ -69,7 +92,9 @@ def _files(paths: Sequence[str], problems: List[str]) -> Iterator[str]:
         if not found:
             problems.append(f"{path} has no report in it")
         for file in found:
-            if os.path.realpath(file) not in seen:
+            if not os.path.isfile(file):  # a FIFO would be waited for
+                problems.append(f"{file} is no regular file")
+            elif os.path.realpath(file) not in seen:
                 seen.add(os.path.realpath(file))
                 yield file
 
@@ -116,9 +141,13 @@ class _Lines:
         self.reports.append(_report(data))
 
     def end(self, data: Mapping[str, Any]) -> None:
-        self.seconds, self.fixed = data["seconds"], tuple(data.get("fixed", ()))
+        self.seconds, self.fixed = _typed(data["seconds"], float, int), tuple(map(str, data.get("fixed", ())))
         self.lost = [str(problem) for problem in data.get("problems", ())]
         self.running = ""
+
+    def is_report(self) -> bool:
+        """Whether anything of a report has been read."""
+        return bool(self.environment or self.tests or self.reports)
 
     def take(self, data: Mapping[str, Any]) -> None:
         """Take one event; what a later version has added is passed over."""
@@ -143,20 +172,22 @@ def _read_lines(path: str) -> Source:
     found = _Lines()
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
-            if number > 1 and not found.environment:
+            if number > FOREIGN_LINES and not found.is_report():
                 break
             try:
                 found.take(json.loads(line))
             except _Unreadable:
                 raise
-            except (ValueError, LookupError, TypeError, AttributeError):  # no JSON, or JSON of something else
+            except _MALFORMED:
                 if line.strip():
                     whole = line.endswith(b"\n")
                     what = f"has a line {number} that cannot be read" if whole else "ends in the middle of a line"
                     found.problems.append(what)
-    if not found.environment:
+    if not found.is_report():
         is_empty = os.path.getsize(path) == 0
         raise _Unreadable("is empty: its process ended at once" if is_empty else "is no report of leakguard")
+    if not found.environment:
+        found.problems.append("lacks its first line: which process wrote it is not known")
     if not found.is_resting:
         last = found.tests[-1].id if found.tests else ""
         where = f"in {found.running}" if found.running else f"after {last}" if last else "before its first test"
@@ -181,8 +212,8 @@ def _read_object(path: str) -> Source:
     late = tuple(map(_leak, data.get("ended_late", ())))
     if ignored or late:
         reports += (LeakReport("run", UNATTRIBUTED, "the run", ignored=ignored, ended_late=late),)
-    about = (_counts(data.get("before")), data.get("seconds", 0.0), tuple(data.get("fixed", ())))
-    return Source(path, RunRecord(_environment(data), tests, reports, *about, tuple(data.get("problems", ()))), True)
+    about = (_counts(data.get("before")), _typed(data.get("seconds", 0.0), float, int), tuple(map(str, data.get("fixed", ()))))
+    return Source(path, RunRecord(_environment(data), tests, reports, *about, tuple(map(str, data.get("problems", ())))), True)
 
 
 def _reports_of(leaks: Sequence[Leak], tests: "set[str]") -> Iterator[LeakReport]:
@@ -205,36 +236,49 @@ def _environment(data: Mapping[str, Any]) -> Dict[str, str]:
     return {intern(str(name)): str(value) for name, value in data["environment"].items()}
 
 
+def _typed(value: Any, *types: type) -> Any:
+    """Return a value of one of some types. Raises TypeError for another, which would break what comes later."""
+    if not isinstance(value, types):
+        raise TypeError(f"{types[0].__name__} expected, not {type(value).__name__}")
+    return value
+
+
 _shared_counts: Dict[Tuple[int, ...], Tuple[int, ...]] = {}
 
 
 def _counts(data: Any) -> Tuple[int, ...]:
     counts = tuple(data or ())
+    for count in counts:
+        _typed(count, int)
     return _shared_counts.setdefault(counts, counts) if len(_shared_counts) < 10000 else counts
 
 
 def _test(data: Mapping[str, Any]) -> TestRecord:
-    seconds, waited = data["seconds"], data.get("waited") or 0.0
+    seconds, waited = (_typed(value, float, int) for value in (data["seconds"], data.get("waited") or 0.0))
+    if data["outcome"] not in _SEVERITY:
+        raise ValueError(f"{data['outcome']!r} is no outcome")
     live = _counts(data.get("live"))
     kinds = tuple(data.get("kinds", DEFAULT_KINDS))
-    return TestRecord(intern(data["id"]), intern(data["outcome"]), seconds, waited, live, data.get("details", ""), kinds)
+    return TestRecord(intern(data["id"]), intern(data["outcome"]), seconds, waited, live, _typed(data.get("details", ""), str), kinds)
 
 
 def _leak(data: Mapping[str, Any]) -> Leak:
     fields: Dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in data.items() if name in _LEAK_FIELDS
     }
+    for name, value in fields.items():
+        _typed(value, *_LEAK_TYPES[name])
     return Leak(owner=intern(data["test"]), **fields)
 
 
 def _report(data: Mapping[str, Any]) -> LeakReport:
     return LeakReport(
-        scope=data["scope"],
+        scope=_typed(data["scope"], str),
         owner=intern(data["owner"]),
-        title=data["title"],
+        title=_typed(data["title"], str),
         leaks=tuple(map(_leak, data["leaks"])),
-        waited=data["waited"],
-        note=data["note"],
+        waited=_typed(data["waited"], float, int),
+        note=_typed(data["note"], str),
         ignored=tuple((rule, name) for rule, name in data["ignored"]),
         ended_late=tuple(map(_leak, data.get("ended_late", ()))),
     )

@@ -302,5 +302,52 @@ class FixedTests(FolderCase):
         self.assertEqual(merge.read([self.folder]).kinds_checked(), {"t": {"thread"}})
 
 
+class MalformedTests(FolderCase):
+    def test_what_is_malformed_hides_no_other(self):
+        """A file with one test or leak that lacks a field, has a wrong type or is nested too deeply is named."""
+        self.write("good.jsonl", a_record("1", "a.test", leaks=[leak()]))
+        whole = json.loads("".join(json_report.lines(a_record("2", "b.test", leaks=[leak()]))))
+        for where, name, value in (
+            ("leaks", "test", None), ("leaks", "kind", 5), ("leaks", "now_at", 5), ("leaks", "origin", []),
+            ("leaks", "counted", "x"), ("tests", "id", None), ("tests", "seconds", "x"), ("tests", "outcome", "fine"),
+            ("tests", "live", ["x"]), ("tests", "details", 5),
+        ):  # fmt: skip
+            broken = json.loads(json.dumps(whole))
+            broken[where][0][name] = value
+            if value is None:
+                del broken[where][0][name]
+            self.put("bad.json", json.dumps(broken))
+            with self.subTest(where=where, name=name):
+                record = merge.read([self.folder])
+                (problem,) = record.problems
+                self.assertIn(f"{self.path('bad.json')} cannot be read: ", problem)
+                self.assertEqual([test.id for test in record.tests], ["a.test"])
+
+    def test_nested_too_deeply(self):
+        """Neither format ends the merge by it."""
+        deep = "[" * 100_000 + "]" * 100_000
+        self.put("bad.json", deep)
+        begin, *rest = jsonl.lines(a_record("1", "a.test"))
+        self.put("bad.jsonl", "".join([begin, f"{deep}\n", *rest]))
+        record = merge.read([self.folder])
+        self.assertEqual(([test.id for test in record.tests], len(record.problems)), (["a.test"], 2))
+
+    @unittest.skipUnless(hasattr(os, "mkfifo"), "FIFOs are of POSIX")
+    def test_no_regular_file(self):
+        """A FIFO is named, and not waited for."""
+        self.write("a.jsonl", a_record("1", "a.test"))
+        os.mkfifo(self.path("b.json"))
+        record = merge.read([self.folder])
+        self.assertEqual(record.problems, (f"{self.path('b.json')} is no regular file",))
+        self.assertEqual(len(record.tests), 1)
+
+    def test_the_first_line_is_missing(self):
+        """What is there is taken, and that something is missing is said."""
+        path = self.put("a.jsonl", "".join(list(jsonl.lines(a_record("1", "a.test", leaks=[leak()])))[1:]))
+        record = merge.read([path])
+        self.assertEqual((len(record.tests), len(record.reports)), (1, 1))
+        self.assertEqual(record.problems, (f"{path} lacks its first line: which process wrote it is not known",))
+
+
 if __name__ == "__main__":
     unittest.main()
