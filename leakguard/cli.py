@@ -162,6 +162,7 @@ def _merge(
     processes = int(record.environment.get("processes", "1"))
     lines = [f"Merged {text.count_of(record.tests_run, 'test')} of {text.count_of(processes, 'process')}"]
     lines += text.summary(record.reports) + terminal.known(record.reports, table.path)
+    lines += terminal.unknown(record.tests)
     lines += terminal.fixed(record.fixed, table.path) + [f"Incomplete: {problem}" for problem in record.problems]
     sys.stderr.write("\n".join(lines) + "\n")
     if lesson is not None:

@@ -118,6 +118,12 @@ def unused(rules: Sequence[str]) -> List[str]:
     return [*lines, f"Unused ignore: {len(rules) - UNUSED} more"] if len(rules) > UNUSED else lines
 
 
+def unknown(tests: Iterable[TestRecord]) -> List[str]:
+    """How many tests there are of which nobody knows what came of them."""
+    found = [test.id for test in tests if test.outcome == "unknown"]
+    return [f"Unknown: what came of {count_of(len(found), 'test')}, e.g. {found[0]}"] if found else []
+
+
 def known(reports: Iterable[LeakReport], path: str) -> List[str]:
     """How many leaks of a run are on record in a file."""
     leaks = [leak for report in reports for leak in report.leaks if leak.known]
