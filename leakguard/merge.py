@@ -258,8 +258,9 @@ def _test(data: Mapping[str, Any]) -> TestRecord:
     if data["outcome"] not in _SEVERITY:
         raise ValueError(f"{data['outcome']!r} is no outcome")
     live = _counts(data.get("live"))
+    details, leaked = _typed(data.get("details", ""), str), _typed(data.get("leaked", False), bool)
     kinds = tuple(data.get("kinds", DEFAULT_KINDS))
-    return TestRecord(intern(data["id"]), intern(data["outcome"]), seconds, waited, live, _typed(data.get("details", ""), str), kinds)
+    return TestRecord(intern(data["id"]), intern(data["outcome"]), seconds, waited, live, details, kinds, leaked)
 
 
 def _leak(data: Mapping[str, Any]) -> Leak:
@@ -308,7 +309,7 @@ def _folded(records: Sequence[RunRecord]) -> Iterator[TestRecord]:
         for name, test in {test.id: test for test in record.tests}.items():
             other = kept.get((platform, name))
             if other is not None:
-                worst = min(other, test, key=lambda one: _SEVERITY.index(one.outcome))
+                worst = min(other, test, key=lambda one: (_SEVERITY.index(one.outcome), one.leaked))
                 test = worst._replace(kinds=tuple(kind for kind in other.kinds if kind in test.kinds))
             kept[platform, name] = test
     yield from kept.values()

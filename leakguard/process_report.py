@@ -106,8 +106,9 @@ class ProcessReport:
             outcome = "failed"
         live = self._live.count(now, fully=guard.waited > 0)
         self._tests += 1
+        leaked = has_raised and guard.has_succeeded and outcome == "failed"
         name, kinds = str(guard.subject.id), recording.kinds_checked(guard)
-        self._journal.ends(TestRecord(name, outcome, now - guard.began, guard.waited, live, details, kinds))
+        self._journal.ends(TestRecord(name, outcome, now - guard.began, guard.waited, live, details, kinds, leaked))
         if guard.parent is not None and guard.parent.is_foreign:  # nobody else here will say so
             self.rests()
 

@@ -35,6 +35,8 @@ class TestRecord(NamedTuple):
     """The text of its failure or error, or the reason why it was skipped."""
     kinds: Tuple[str, ...] = DEFAULT_KINDS
     """What it was checked for, () if it was not checked."""
+    leaked: bool = False
+    """Whether it failed for a leak, and for nothing else."""
 
     @property
     def is_fixture(self) -> bool:

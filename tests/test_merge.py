@@ -349,5 +349,44 @@ class MalformedTests(FolderCase):
         self.assertEqual(record.problems, (f"{path} lacks its first line: which process wrote it is not known",))
 
 
+class KnownAtMergeTests(FolderCase):
+    def merged(self, test, note="", *, fingerprint="1" * 16):
+        """Merge one test that left a known leak, reported with a note; return the status, the outcomes and what was said."""
+        entry = {"fingerprint": "1" * 16, "kind": "thread", "name": "left", "tests": ["a.test"], "since": "2026-01-01"}
+        known = self.put("known", json.dumps({"version": 1, "leaks": [entry]}))
+        found = leak()._replace(fingerprint=fingerprint)
+        record = a_record("1", test)._replace(reports=(LeakReport("test", "a.test", "t", (found,), note=note),))
+        path, out = self.write("a.jsonl", record), self.path("out.json")
+        process = run_python("-m", "leakguard", "--leak-merge", path, "--leak-known", known, "--leak-report", out)
+        with open(out, encoding="utf-8") as file:
+            return process.returncode, [test["outcome"] for test in json.load(file)["tests"]], process.stderr
+
+    def failed(self, leaked):
+        """A test that failed, for its leak alone or not."""
+        return ("a.test", "failed", 0.0, 0.0, (), "why", ("process", "thread", "task"), leaked)
+
+    def test_a_test_that_failed_for_known_leaks_alone(self):
+        """It has not failed; a new leak, or a failure of its own, is one as before."""
+        self.assertEqual(self.merged(self.failed(True))[:2], (0, ["passed"]))
+        self.assertEqual(self.merged(self.failed(True), fingerprint="2" * 16)[:2], (1, ["failed"]))
+        self.assertEqual(self.merged(self.failed(False))[:2], (1, ["failed"]))
+        self.assertEqual(self.merged(self.failed(True), "logged: the test had already failed")[:2], (1, ["failed"]))
+
+    def test_what_is_recorded(self):
+        """Both our runner and the mixin alone say of a test, class or module that it failed for a leak alone."""
+        for module in ("leakguard", "unittest"):
+            with tempfile.TemporaryDirectory() as folder:
+                run_python("-m", module, "planted_mixin", cwd=PLANTED, LEAKGUARD_REPORT=folder, LEAKGUARD_GRACE="0")
+                tests = {test.id.rpartition(".")[2]: test.leaked for test in merge.read([folder]).tests}
+                self.assertEqual((tests["test_leak"], tests["test_clean"]), (True, False))
+
+    def test_where_leaks_are_known(self):
+        """The summary names the file of the merge for its own entries only."""
+        self.write("a.json", a_record("1", "a.test", leaks=[leak(counted=False)._replace(known=True, fingerprint="3")]))
+        process = run_python("-m", "leakguard", "--leak-merge", self.folder)
+        self.assertIn("Known: 1 leak of 1 entry where they were found\n", process.stderr)
+        self.assertNotIn("to remove", process.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()

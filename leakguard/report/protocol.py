@@ -10,6 +10,8 @@ from leakguard.record import DEFAULT_KINDS, TestRecord
 VERSION = 1
 """Of the JSON reports: it changes if a field changes its meaning or goes."""
 
+LEAKED = ', "leaked": true'
+
 encode = JSONEncoder(separators=(", ", ": ")).encode
 
 
@@ -34,11 +36,12 @@ def _checked(kinds: Tuple[str, ...]) -> str:
 
 def test_fields(test: TestRecord) -> str:
     """The fields of a test, as the inside of an object: by hand, as every test of a run pays for it."""
-    name, outcome, seconds, waited, live, details, kinds = test
+    name, outcome, seconds, waited, live, details, kinds, leaked = test
     spent = f"{waited:.6f}" if waited else "0.0"
     counts = _counts.get(live) or _count(live)
     return (
         f'"id": {quote(name)}, "outcome": "{outcome}", "seconds": {seconds:.6f}, '
         f'"waited": {spent}, "live": {counts}, "details": {quote(details)}'
         f'{_checked(kinds)}'
+        f'{LEAKED * leaked}'
     )
