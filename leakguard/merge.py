@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import islice
 from sys import intern
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
@@ -207,13 +208,32 @@ def _read_object(path: str) -> Source:
         raise _Unreadable("is no report of leakguard")
     _check_version(data)
     tests = tuple(map(_test, data.get("tests", ())))
-    reports = tuple(_reports_of([_leak(leak) for leak in data["leaks"]], {test.id for test in tests}))
+    leaks, late = list(map(_leak, data["leaks"])), tuple(map(_leak, data.get("ended_late", ())))
+    checks = data.get("checks", ())
+    if sum(one["leaks"] for one in checks) == len(leaks) and sum(one["ended_late"] for one in checks) == len(late):
+        reports = tuple(_checks(checks, iter(leaks), iter(late)))
+    else:  # one of before, or of which somebody has taken leaks out
+        reports = _reports_of_before(data, leaks, late, tests)
+    about = (_counts(data.get("before")), _typed(data.get("seconds", 0.0), float, int), tuple(map(str, data.get("fixed", ()))))
+    problems = tuple(map(str, data.get("problems", ())))
+    return Source(path, RunRecord(_environment(data), tests, reports, *about, problems), True)
+
+
+def _checks(checks: Sequence[Mapping[str, Any]], leaks: Iterator[Leak], late: Iterator[Leak]) -> Iterator[LeakReport]:
+    """Give each check its own of the leaks, which are in the order of the checks."""
+    for one in checks:
+        own, own_late = tuple(islice(leaks, one["leaks"])), tuple(islice(late, one["ended_late"]))
+        yield _report({**one, "leaks": (), "ended_late": ()})._replace(leaks=own, ended_late=own_late)
+
+
+def _reports_of_before(
+    data: Mapping[str, Any], leaks: Sequence[Leak], late: Tuple[Leak, ...], tests: Sequence[TestRecord]
+) -> Tuple[LeakReport, ...]:
+    reports = tuple(_reports_of(leaks, {test.id for test in tests}))
     ignored = tuple((one["rule"], "") for one in data.get("ignored", ()) for _ in range(one["matches"]))
-    late = tuple(map(_leak, data.get("ended_late", ())))
     if ignored or late:
         reports += (LeakReport("run", UNATTRIBUTED, "the run", ignored=ignored, ended_late=late),)
-    about = (_counts(data.get("before")), _typed(data.get("seconds", 0.0), float, int), tuple(map(str, data.get("fixed", ()))))
-    return Source(path, RunRecord(_environment(data), tests, reports, *about, tuple(map(str, data.get("problems", ())))), True)
+    return reports
 
 
 def _reports_of(leaks: Sequence[Leak], tests: "set[str]") -> Iterator[LeakReport]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from typing import Any, Mapping, Optional, Set
+from typing import Any, Iterable, Mapping, Optional, Set
 
 from leakguard import _compat, check, recording
 from leakguard.journal import Journal
@@ -164,9 +164,9 @@ def begin_run(recorder: Optional[Recorder]) -> Optional[Recorder]:
     return recorder
 
 
-def end_run(recorder: Recorder) -> None:
-    """The runner has ended."""
-    recorder.end()
+def end_run(recorder: Recorder, fixed: Iterable[str] = ()) -> None:
+    """The runner has ended, with the known leaks that are fixed."""
+    recorder.end(fixed)
     check.listeners.remove(recorder.report)
     here.is_off = recorder.was_off
 

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from functools import lru_cache
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
 from leakguard import _compat, origin
 from leakguard.journal import Journal
@@ -135,11 +135,12 @@ class Recorder:
         for journal in self.journals:
             journal.reports(report)
 
-    def end(self) -> None:
-        """All has ended."""
+    def end(self, fixed: Iterable[str] = ()) -> None:
+        """All has ended; with the known leaks that are fixed."""
+        lines = list(fixed)
         self.seconds = _compat.clock() - self._start
         for journal in self.journals:
-            journal.rests(self.seconds, sum(1 for test in self.tests if not test.is_fixture))
+            journal.rests(self.seconds, sum(1 for test in self.tests if not test.is_fixture), lines)
             journal.close()
 
     def is_of_this_process(self) -> bool:

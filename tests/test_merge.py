@@ -388,5 +388,41 @@ class KnownAtMergeTests(FolderCase):
         self.assertNotIn("to remove", process.stderr)
 
 
+class CheckTests(FolderCase):
+    def test_both_formats_say_the_same(self):
+        """Scope, title, note and ignored matches of every check are read from a .json as they are from a .jsonl."""
+        late = (leak("late", counted=False),)
+        reports = (
+            LeakReport("block", "block", "block", (leak("a", "block"),), 0.5),
+            LeakReport("test", "a.test", "t", (leak("b"), leak("c")), 0.5, "tolerated: the threshold is 2", (("thread:x", "x"),)),
+            LeakReport("module", "m", "module m", (leak("d", "m"),), 0.25, ended_late=late),
+        )
+        record = a_record("1", "a.test")._replace(reports=reports)
+        for name in ("a.json", "a.jsonl"):
+            self.assertEqual(merge.read([self.write(name, record)]), record)
+
+    def test_a_report_without_checks(self):
+        """One that was written before, or of which leaks were taken out, is read as well as can be."""
+        record = a_record("1", "a.test", leaks=[leak(), leak("other")])
+        data = json.loads("".join(json_report.lines(record)))
+        del data["leaks"][0]
+        for text in (json.dumps(data), json.dumps({name: data[name] for name in data if name != "checks"})):
+            found = merge.read([self.put("a.json", text)])
+            self.assertEqual([one.name for report in found.reports for one in report.leaks], ["other"])
+
+    def test_fixed_leaks_are_in_the_lines(self):
+        """The last line of a run's .jsonl names them, as its .json does."""
+        fixed = "thread 'gone'"
+        entry = {"fingerprint": "1" * 16, "kind": "thread", "name": "gone", "since": "2026-01-01"}
+        entry["tests"] = ["planted_clean"]
+        known = self.put("known", json.dumps({"version": 1, "leaks": [entry]}))
+        paths = [self.path("a.json"), self.path("a.jsonl")]
+        reports = [word for path in paths for word in ("--leak-report", path)]
+        run_python("-m", "leakguard", "--leak-known", known, *reports, "planted_clean", cwd=PLANTED)
+        found = [merge.read([path]).fixed for path in paths]
+        self.assertEqual(found[0], found[1])
+        self.assertIn(fixed, found[1][0])
+
+
 if __name__ == "__main__":
     unittest.main()
