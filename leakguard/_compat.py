@@ -785,7 +785,30 @@ def outcome_of(test: Any, result: Any, has_succeeded: bool) -> Tuple[str, str]:
     surprises = getattr(result, "unexpectedSuccesses", None)
     if isinstance(surprises, list) and surprises[-1:] and surprises[-1] is test:
         return "unexpected success", ""
-    return _foreign_outcome(result) or ("passed" if has_succeeded else "unknown"), ""
+    foreign = _foreign_outcome(result)
+    if foreign or has_succeeded:
+        return foreign or "passed", ""
+    return _outcome_by_id(test, result)
+
+
+def _outcome_by_id(test: Any, result: Any) -> Tuple[str, str]:
+    """What a foreign result says of a test in lists of objects of its own that have the test's id (subunit's, xmlrunner's).
+
+    Asked only of a test that has not succeeded: the entry may be of an earlier run of it, which nothing else tells.
+    """
+    name = test.id()
+    while getattr(result, "decorated", None) is not None:  # subunit's results are around each other
+        result = result.decorated
+    for attribute, outcome in (*_LISTS, ("unexpectedSuccesses", "unexpected success")):
+        entries: Any = getattr(result, attribute, None)
+        last = entries[-1] if isinstance(entries, list) and entries else None
+        entry = last[0] if isinstance(last, tuple) and last else last
+        own = getattr(entry, "id", None)
+        found = str(own()) if callable(own) else ""
+        if found == name or found.startswith(f"{name} "):  # a part of it
+            text = last[1] if isinstance(last, tuple) and len(last) > 1 else ""
+            return outcome, str(text)
+    return "unknown", ""
 
 
 def _foreign_outcome(result: Any) -> str:

@@ -161,7 +161,8 @@ def _merge(
     written = write_reports(reports, record)
     processes = int(record.environment.get("processes", "1"))
     lines = [f"Merged {text.count_of(record.tests_run, 'test')} of {text.count_of(processes, 'process')}"]
-    lines += text.summary(record.reports) + terminal.known(record.reports, table.path)
+    lines += text.summary(record.reports) + terminal.known_at_merge(record.reports, table.path, table.entries)
+    lines += terminal.unknown(record.tests)
     lines += terminal.fixed(record.fixed, table.path) + [f"Incomplete: {problem}" for problem in record.problems]
     sys.stderr.write("\n".join(lines) + "\n")
     if lesson is not None:

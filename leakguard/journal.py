@@ -27,6 +27,8 @@ class Journal:
         self.path, self._flags = path, flags
         self.problem = ""
         """Why something could not be written, "" if all was."""
+        self._begin = ""
+        """The first line, until it is on disk: if the disk was full, it comes before the next one."""
         self._lost = 0
         self._is_cut = False
         self._descriptor = -1
@@ -35,7 +37,8 @@ class Journal:
 
     def begins(self, environment: Mapping[str, str], before: Sequence[int]) -> None:
         """Write what the process is."""
-        self.write(jsonl.begin_line(environment, before))
+        self._begin = jsonl.begin_line(environment, before)
+        self.write("")
 
     def starts(self, name: str) -> None:
         """Write that a test, or the fixtures of a class, begin."""
@@ -67,14 +70,17 @@ class Journal:
     def write(self, line: str) -> None:
         """Append one line by one call of the system, so that lines of several threads do not mix."""
         if self._descriptor >= 0:
-            data = (("\n" + line) if self._is_cut else line).encode("ascii")  # what was cut is ended first
+            begin = ("\n" if self._is_cut else "") + self._begin  # what was cut is ended first
+            data = (begin + line).encode("ascii")
             try:
                 written = _write(self._descriptor, data)
                 self._is_cut = written < len(data) and (self._is_cut or written > 0)
+                if written >= len(begin):
+                    self._begin = ""
                 if written < len(data):
                     raise OSError(f"only {written} of {len(data)} bytes fit")
             except OSError as error:
-                self._lost += 1
+                self._lost += line != ""
                 self._say(error)
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ The file itself is read and written by `knownfile`.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Collection, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import TYPE_CHECKING, Collection, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from leakguard import knownfile
 from leakguard.fingerprint import pattern_of, shown_own_place, shown_place
@@ -14,7 +14,7 @@ from leakguard.knownfile import Entry
 from leakguard.model import ENDED_LATE, UNATTRIBUTED, Leak, LeakReport
 
 if TYPE_CHECKING:
-    from leakguard.record import RunRecord
+    from leakguard.record import RunRecord, TestRecord
 
 VARIABLE = "LEAKGUARD_KNOWN"
 NOTE = "known: on record"
@@ -131,16 +131,30 @@ def fixed(known: Known, leaks: Iterable[Leak], tests_run: Mapping[str, Collectio
 def applied(record: RunRecord, known: Known) -> Tuple[RunRecord, List[Entry]]:
     """Return a whole run with its known leaks marked and the fixed ones named, and these as entries.
 
-    What was checked of each test is not on record: the default kinds are taken for it, and those that the run has leaks
-    of. A record of which something is missing shows nothing to be fixed.
+    A test that failed for leaks alone, all of which are known, has not failed. A record of which something is missing
+    shows nothing to be fixed.
     """
     reports = tuple(report._replace(leaks=mark(report.leaks, known)) for report in record.reports)
     leaks = shown(reports)
-    kinds = {"thread", "task", "process", *(leak.kind for leak in leaks)}
-    passed = {test.id: kinds for test in record.tests if test.outcome in ("passed", "expected failure")}
-    gone = fixed(known, leaks, passed) if not record.problems else []
+    record = record._replace(reports=reports, tests=tuple(_forgiven(record, reports)))
+    gone = fixed(known, leaks, record.kinds_checked()) if not record.problems else []
     lines = dict.fromkeys((*record.fixed, *map(str, gone)))
-    return record._replace(reports=reports, fixed=tuple(lines)), gone
+    return record._replace(fixed=tuple(lines)), gone
+
+
+def _forgiven(record: RunRecord, reports: Iterable[LeakReport]) -> Iterator[TestRecord]:
+    """The tests, those without a failure that failed only for what is known; of a fixture nothing is left then."""
+    failing: Dict[str, bool] = {}
+    for report in reports:
+        if report.leaks and not report.note.startswith(NOTE):
+            name = f"tearDown{report.scope.title()} ({report.owner})" if report.scope in ("class", "module") else report.owner
+            fails = bool(report.note) or any(leak.counted for leak in report.leaks)
+            failing[name] = failing.get(name, False) or fails
+    for test in record.tests:
+        if not (test.leaked and failing.get(test.id) is False):
+            yield test
+        elif not test.is_fixture:
+            yield test._replace(outcome="passed", leaked=False, details="")
 
 
 def learnable(reports: Iterable[LeakReport]) -> List[Leak]:

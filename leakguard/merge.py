@@ -8,17 +8,28 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import islice
 from sys import intern
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from leakguard.model import UNATTRIBUTED, Leak, LeakReport
-from leakguard.record import RunRecord, TestRecord
+from leakguard.record import DEFAULT_KINDS, RunRecord, TestRecord
 
 VERSION = 1
 SUFFIXES = (".json", ".jsonl")
 
+FOREIGN_LINES = 100
+"""Lines without anything of a report after which a file is not read on."""
+
 _SEVERITY = ("error", "failed", "unexpected success", "unknown", "passed", "expected failure", "skipped")
 _LEAK_FIELDS = frozenset(Leak._fields)
+_LEAK_TYPES: Dict[str, Tuple[type, ...]] = {
+    **dict.fromkeys(("now_at", "aliases", "awaited_by", "origin_stack"), (tuple,)),
+    **dict.fromkeys(("kind", "name", "state", "verdict", "hint", "fingerprint"), (str,)),
+    **dict.fromkeys(("origin", "place", "waiting_in"), (str, type(None))),
+    **dict.fromkeys(("blocks_exit", "counted", "known"), (bool,)),
+    "cancels": (int,),
+}
 
 
 class Source(NamedTuple):
@@ -33,6 +44,10 @@ class _Unreadable(ValueError):
     """Why a file is no report that can be read."""
 
 
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What reading raises for no JSON, for JSON of something else, and for JSON that is nested too deeply."""
+
+
 def read(paths: Sequence[str]) -> RunRecord:
     """Return one record of all reports that the paths name, or that are in folders that they name.
 
@@ -43,8 +58,11 @@ def read(paths: Sequence[str]) -> RunRecord:
     for path in _files(paths, problems):
         try:
             source = _read_lines(path) if path.endswith(".jsonl") else _read_object(path)
-        except (OSError, ValueError) as error:
-            problems.append(f"{path} {error}" if isinstance(error, _Unreadable) else f"{path} cannot be read: {error}")
+        except _Unreadable as error:
+            problems.append(f"{path} {error}")
+            continue
+        except (OSError, *_MALFORMED) as error:
+            problems.append(f"{path} cannot be read: {_why(error)}")
             continue
         key = source.record.environment.get("process") or os.path.realpath(path)
         other = kept.get(key)
@@ -52,6 +70,12 @@ def read(paths: Sequence[str]) -> RunRecord:
             kept[key] = source
     problems += [f"{source.path} {problem}" for source in kept.values() for problem in source.record.problems]
     return _merged([source.record for source in kept.values()])._replace(problems=tuple(problems))
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, (OSError, ValueError)):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 def _fullness(source: Source) -> Tuple[bool, int]:
@@ -69,7 +93,9 @@ def _files(paths: Sequence[str], problems: List[str]) -> Iterator[str]:
         if not found:
             problems.append(f"{path} has no report in it")
         for file in found:
-            if os.path.realpath(file) not in seen:
+            if not os.path.isfile(file):  # a FIFO would be waited for
+                problems.append(f"{file} is no regular file")
+            elif os.path.realpath(file) not in seen:
                 seen.add(os.path.realpath(file))
                 yield file
 
@@ -116,9 +142,13 @@ class _Lines:
         self.reports.append(_report(data))
 
     def end(self, data: Mapping[str, Any]) -> None:
-        self.seconds, self.fixed = data["seconds"], tuple(data.get("fixed", ()))
+        self.seconds, self.fixed = _typed(data["seconds"], float, int), tuple(map(str, data.get("fixed", ())))
         self.lost = [str(problem) for problem in data.get("problems", ())]
         self.running = ""
+
+    def is_report(self) -> bool:
+        """Whether anything of a report has been read."""
+        return bool(self.environment or self.tests or self.reports)
 
     def take(self, data: Mapping[str, Any]) -> None:
         """Take one event; what a later version has added is passed over."""
@@ -143,20 +173,22 @@ def _read_lines(path: str) -> Source:
     found = _Lines()
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
-            if number > 1 and not found.environment:
+            if number > FOREIGN_LINES and not found.is_report():
                 break
             try:
                 found.take(json.loads(line))
             except _Unreadable:
                 raise
-            except (ValueError, LookupError, TypeError, AttributeError):  # no JSON, or JSON of something else
+            except _MALFORMED:
                 if line.strip():
                     whole = line.endswith(b"\n")
                     what = f"has a line {number} that cannot be read" if whole else "ends in the middle of a line"
                     found.problems.append(what)
-    if not found.environment:
+    if not found.is_report():
         is_empty = os.path.getsize(path) == 0
         raise _Unreadable("is empty: its process ended at once" if is_empty else "is no report of leakguard")
+    if not found.environment:
+        found.problems.append("lacks its first line: which process wrote it is not known")
     if not found.is_resting:
         last = found.tests[-1].id if found.tests else ""
         where = f"in {found.running}" if found.running else f"after {last}" if last else "before its first test"
@@ -176,13 +208,32 @@ def _read_object(path: str) -> Source:
         raise _Unreadable("is no report of leakguard")
     _check_version(data)
     tests = tuple(map(_test, data.get("tests", ())))
-    reports = tuple(_reports_of([_leak(leak) for leak in data["leaks"]], {test.id for test in tests}))
+    leaks, late = list(map(_leak, data["leaks"])), tuple(map(_leak, data.get("ended_late", ())))
+    checks = data.get("checks", ())
+    if sum(one["leaks"] for one in checks) == len(leaks) and sum(one["ended_late"] for one in checks) == len(late):
+        reports = tuple(_checks(checks, iter(leaks), iter(late)))
+    else:  # one of before, or of which somebody has taken leaks out
+        reports = _reports_of_before(data, leaks, late, tests)
+    about = (_counts(data.get("before")), _typed(data.get("seconds", 0.0), float, int), tuple(map(str, data.get("fixed", ()))))
+    problems = tuple(map(str, data.get("problems", ())))
+    return Source(path, RunRecord(_environment(data), tests, reports, *about, problems), True)
+
+
+def _checks(checks: Sequence[Mapping[str, Any]], leaks: Iterator[Leak], late: Iterator[Leak]) -> Iterator[LeakReport]:
+    """Give each check its own of the leaks, which are in the order of the checks."""
+    for one in checks:
+        own, own_late = tuple(islice(leaks, one["leaks"])), tuple(islice(late, one["ended_late"]))
+        yield _report({**one, "leaks": (), "ended_late": ()})._replace(leaks=own, ended_late=own_late)
+
+
+def _reports_of_before(
+    data: Mapping[str, Any], leaks: Sequence[Leak], late: Tuple[Leak, ...], tests: Sequence[TestRecord]
+) -> Tuple[LeakReport, ...]:
+    reports = tuple(_reports_of(leaks, {test.id for test in tests}))
     ignored = tuple((one["rule"], "") for one in data.get("ignored", ()) for _ in range(one["matches"]))
-    late = tuple(map(_leak, data.get("ended_late", ())))
     if ignored or late:
         reports += (LeakReport("run", UNATTRIBUTED, "the run", ignored=ignored, ended_late=late),)
-    about = (_counts(data.get("before")), data.get("seconds", 0.0), tuple(data.get("fixed", ())))
-    return Source(path, RunRecord(_environment(data), tests, reports, *about, tuple(data.get("problems", ()))), True)
+    return reports
 
 
 def _reports_of(leaks: Sequence[Leak], tests: "set[str]") -> Iterator[LeakReport]:
@@ -205,35 +256,50 @@ def _environment(data: Mapping[str, Any]) -> Dict[str, str]:
     return {intern(str(name)): str(value) for name, value in data["environment"].items()}
 
 
+def _typed(value: Any, *types: type) -> Any:
+    """Return a value of one of some types. Raises TypeError for another, which would break what comes later."""
+    if not isinstance(value, types):
+        raise TypeError(f"{types[0].__name__} expected, not {type(value).__name__}")
+    return value
+
+
 _shared_counts: Dict[Tuple[int, ...], Tuple[int, ...]] = {}
 
 
 def _counts(data: Any) -> Tuple[int, ...]:
     counts = tuple(data or ())
+    for count in counts:
+        _typed(count, int)
     return _shared_counts.setdefault(counts, counts) if len(_shared_counts) < 10000 else counts
 
 
 def _test(data: Mapping[str, Any]) -> TestRecord:
-    seconds, waited = data["seconds"], data.get("waited") or 0.0
+    seconds, waited = (_typed(value, float, int) for value in (data["seconds"], data.get("waited") or 0.0))
+    if data["outcome"] not in _SEVERITY:
+        raise ValueError(f"{data['outcome']!r} is no outcome")
     live = _counts(data.get("live"))
-    return TestRecord(intern(data["id"]), intern(data["outcome"]), seconds, waited, live, data.get("details", ""))
+    details, leaked = _typed(data.get("details", ""), str), _typed(data.get("leaked", False), bool)
+    kinds = tuple(data.get("kinds", DEFAULT_KINDS))
+    return TestRecord(intern(data["id"]), intern(data["outcome"]), seconds, waited, live, details, kinds, leaked)
 
 
 def _leak(data: Mapping[str, Any]) -> Leak:
     fields: Dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in data.items() if name in _LEAK_FIELDS
     }
+    for name, value in fields.items():
+        _typed(value, *_LEAK_TYPES[name])
     return Leak(owner=intern(data["test"]), **fields)
 
 
 def _report(data: Mapping[str, Any]) -> LeakReport:
     return LeakReport(
-        scope=data["scope"],
+        scope=_typed(data["scope"], str),
         owner=intern(data["owner"]),
-        title=data["title"],
+        title=_typed(data["title"], str),
         leaks=tuple(map(_leak, data["leaks"])),
-        waited=data["waited"],
-        note=data["note"],
+        waited=_typed(data["waited"], float, int),
+        note=_typed(data["note"], str),
         ignored=tuple((rule, name) for rule, name in data["ignored"]),
         ended_late=tuple(map(_leak, data.get("ended_late", ()))),
     )
@@ -262,8 +328,10 @@ def _folded(records: Sequence[RunRecord]) -> Iterator[TestRecord]:
         platform = tuple(record.environment.get(name) for name in ("python", "implementation", "platform"))
         for name, test in {test.id: test for test in record.tests}.items():
             other = kept.get((platform, name))
-            if other is None or _SEVERITY.index(test.outcome) < _SEVERITY.index(other.outcome):
-                kept[platform, name] = test
+            if other is not None:
+                worst = min(other, test, key=lambda one: (_SEVERITY.index(one.outcome), one.leaked))
+                test = worst._replace(kinds=tuple(kind for kind in other.kinds if kind in test.kinds))
+            kept[platform, name] = test
     yield from kept.values()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from typing import Any, Mapping, Optional
+from typing import Any, Iterable, Mapping, Optional, Set
 
 from leakguard import _compat, check, recording
 from leakguard.journal import Journal
@@ -48,6 +48,8 @@ class ProcessReport:
         self._start = 0.0
         self._tests = 0
         self._is_resting = True
+        self._raised: Set[str] = set()
+        """The tests under way whose check has failed them."""
         self.is_off = False
         """Whether the runner puts the tests of this process on record."""
 
@@ -97,12 +99,16 @@ class ProcessReport:
         if self._journal is None or not guard.began or guard.is_foreign:
             return
         now = _compat.clock()
-        has_succeeded = guard.has_succeeded and not any(leak.counted for leak in guard.leaks)
-        outcome, details = _compat.outcome_of(guard.test, guard.result, has_succeeded)
+        has_raised = str(guard.subject.id) in self._raised
+        self._raised.discard(str(guard.subject.id))
+        outcome, details = _compat.outcome_of(guard.test, guard.result, guard.has_succeeded and not has_raised)
+        if outcome == "unknown" and has_raised:
+            outcome = "failed"
         live = self._live.count(now, fully=guard.waited > 0)
         self._tests += 1
-        record = TestRecord(str(guard.subject.id), outcome, now - guard.began, guard.waited, live, details)
-        self._journal.ends(record)
+        leaked = has_raised and guard.has_succeeded and outcome == "failed"
+        name, kinds = str(guard.subject.id), recording.kinds_checked(guard)
+        self._journal.ends(TestRecord(name, outcome, now - guard.began, guard.waited, live, details, kinds, leaked))
         if guard.parent is not None and guard.parent.is_foreign:  # nobody else here will say so
             self.rests()
 
@@ -110,6 +116,8 @@ class ProcessReport:
         """A check has found something."""
         if self._journal is not None and not self.is_off:
             self._journal.reports(report)
+            if report.scope == "test" and not report.note and any(leak.counted for leak in report.leaks):
+                self._raised.add(report.owner)
 
     def rests(self) -> None:
         """Nothing is guarded any more, or the process ends."""
@@ -156,9 +164,9 @@ def begin_run(recorder: Optional[Recorder]) -> Optional[Recorder]:
     return recorder
 
 
-def end_run(recorder: Recorder) -> None:
-    """The runner has ended."""
-    recorder.end()
+def end_run(recorder: Recorder, fixed: Iterable[str] = ()) -> None:
+    """The runner has ended, with the known leaks that are fixed."""
+    recorder.end(fixed)
     check.listeners.remove(recorder.report)
     here.is_off = recorder.was_off
 

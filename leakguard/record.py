@@ -5,12 +5,15 @@ Every report is made from a `RunRecord`, whether the run has just ended here or 
 
 from __future__ import annotations
 
-from typing import Mapping, NamedTuple, Tuple
+from typing import Dict, FrozenSet, Mapping, NamedTuple, Tuple
 
 from leakguard.model import LeakReport
 
 LIVE = ("threads", "tasks", "processes", "files")
 """What is counted after a test, in this order."""
+
+DEFAULT_KINDS = ("process", "thread", "task")
+"""The kinds that a test is checked for unless its policy says otherwise."""
 
 OUTCOMES = ("passed", "failed", "error", "skipped", "expected failure", "unexpected success", "unknown")
 """What may come of a test; ``unknown`` where only its guard was there to see it."""
@@ -30,6 +33,10 @@ class TestRecord(NamedTuple):
     """How many of each of `LIVE` were alive after it; -1 for one that was not counted then, () if none was."""
     details: str = ""
     """The text of its failure or error, or the reason why it was skipped."""
+    kinds: Tuple[str, ...] = DEFAULT_KINDS
+    """What it was checked for, () if it was not checked."""
+    leaked: bool = False
+    """Whether it failed for a leak, and for nothing else."""
 
     @property
     def is_fixture(self) -> bool:
@@ -62,6 +69,15 @@ class RunRecord(NamedTuple):
     """Known leaks that their tests no longer show, a line each."""
     problems: Tuple[str, ...] = ()
     """What is incomplete, a sentence each: a file that could not be read, a process that did not end its run."""
+
+    def kinds_checked(self) -> Dict[str, FrozenSet[str]]:
+        """The tests that passed wherever they ran, each with the kinds that were checked of it in all of its runs."""
+        found: Dict[str, FrozenSet[str]] = {}
+        for test in self.tests:
+            if test.outcome != "skipped":
+                kinds = test.kinds if test.outcome in ("passed", "expected failure") else ()
+                found[test.id] = found.get(test.id, frozenset(kinds)) & frozenset(kinds)
+        return {test: kinds for test, kinds in found.items() if kinds}
 
     @property
     def tests_run(self) -> int:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from functools import lru_cache
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
 from leakguard import _compat, origin
 from leakguard.journal import Journal
-from leakguard.model import LeakReport
+from leakguard.model import LeakError, LeakReport
 from leakguard.probes.processes import child_count
-from leakguard.record import OUTCOMES, RunRecord, TestRecord
+from leakguard.record import DEFAULT_KINDS, OUTCOMES, RunRecord, TestRecord
 
 __unittest = True
 
@@ -76,6 +77,17 @@ def live_tasks() -> int:
     return sum(len(_compat.tasks_of_loop(loop)) for loop in list(origin.loops) if not loop.is_closed())
 
 
+def kinds_checked(guard: Any) -> Tuple[str, ...]:
+    """What the guard of a test has looked for; () if it gave no verdict, or there is no guard."""
+    return _kinds_of(guard.plan.probes) if guard is not None and guard.is_verified else ()
+
+
+@lru_cache(maxsize=64)
+def _kinds_of(probes: Any) -> Tuple[str, ...]:
+    kinds = tuple(probe.choice or probe.kind for probe in probes)
+    return DEFAULT_KINDS if set(kinds) == set(DEFAULT_KINDS) else kinds
+
+
 _new: Callable[..., TestRecord] = tuple.__new__  # half the time of a named tuple's own, and each test pays it
 
 
@@ -106,11 +118,14 @@ class Recorder:
         for journal in self.journals:
             journal.starts(name)
 
-    def add(self, name: str, outcome: str, details: str = "", seconds: float = 0.0, waited: float = 0.0) -> None:
-        """A test has ended, or a fixture has failed."""
+    def add(
+        self, name: str, outcome: str, details: str = "", seconds: float = 0.0, guard: Any = None, leaked: bool = False
+    ) -> None:
+        """A test has ended, with the guard that it had, or a fixture has failed."""
+        waited = guard.waited if guard is not None else 0.0
         now = _compat.clock()
         live = self._live.count(now, fully=waited > 0)
-        test = _new(TestRecord, (name, outcome, seconds, waited, live, details))
+        test = _new(TestRecord, (name, outcome, seconds, waited, live, details, kinds_checked(guard), leaked))
         self.tests.append(test)
         for journal in self.journals:
             journal.ends(test)
@@ -120,11 +135,12 @@ class Recorder:
         for journal in self.journals:
             journal.reports(report)
 
-    def end(self) -> None:
-        """All has ended."""
+    def end(self, fixed: Iterable[str] = ()) -> None:
+        """All has ended; with the known leaks that are fixed."""
+        lines = list(fixed)
         self.seconds = _compat.clock() - self._start
         for journal in self.journals:
-            journal.rests(self.seconds, sum(1 for test in self.tests if not test.is_fixture))
+            journal.rests(self.seconds, sum(1 for test in self.tests if not test.is_fixture), lines)
             journal.close()
 
     def is_of_this_process(self) -> bool:
@@ -136,7 +152,8 @@ class Recorder:
         return RunRecord(self.environment, tuple(self.tests), tuple(reports), self.before, self.seconds)
 
 
-_START, _OUTCOME, _DETAILS = range(3)
+_START, _OUTCOME, _DETAILS, _FAILURES, _LEAKS = range(5)
+_BAD = ("error", "failed", "unexpected success")
 _clock = _compat.clock
 
 
@@ -151,7 +168,7 @@ class RecordedResult:
 
     def startTest(self, test: Any) -> None:
         """Begin the course of a test."""
-        self._courses[id(test)] = [_clock(), "unknown", ""]
+        self._courses[id(test)] = [_clock(), "unknown", "", 0, 0]
         if self.recorder.journals:
             self.recorder.start(test.id())
         super().startTest(test)  # type: ignore[misc]
@@ -162,17 +179,17 @@ class RecordedResult:
         super().stopTest(test)  # type: ignore[misc]
         course = self._courses.pop(id(test), None)
         if course is not None:
-            start, outcome, details = course
-            if guard is None:
-                self.recorder.add(test.id(), outcome, details, _clock() - start)
-            else:
-                self.recorder.add(guard.name(), outcome, details, _clock() - start, guard.waited)
+            start, outcome, details, failures, leaks = course
+            name = test.id() if guard is None else guard.name()
+            self.recorder.add(name, outcome, details, _clock() - start, guard, failures == leaks == 1)
 
-    def _note(self, test: Any, outcome: str, details: str = "") -> None:
+    def _note(self, test: Any, outcome: str, details: str = "", is_leak: bool = False) -> None:
         course = self._courses.get(id(getattr(test, "test_case", test)))
         if course is None:  # a fixture of a class or a module, which nobody has started
-            self.recorder.add(test.id(), outcome, details)
+            self.recorder.add(test.id(), outcome, details, leaked=is_leak)
             return
+        course[_FAILURES] += outcome in _BAD
+        course[_LEAKS] += is_leak
         if _RANK[outcome] < _RANK[course[_OUTCOME]]:
             course[_OUTCOME] = outcome
         if details:
@@ -188,12 +205,12 @@ class RecordedResult:
     def addFailure(self, test: Any, err: Any) -> None:
         """Note a failure, with its text."""
         super().addFailure(test, err)  # type: ignore[misc]
-        self._note(test, "failed", self.failures[-1][1])  # type: ignore[attr-defined]
+        self._note(test, "failed", self.failures[-1][1], isinstance(err[1], LeakError))  # type: ignore[attr-defined]
 
     def addError(self, test: Any, err: Any) -> None:
         """Note an error, with its text."""
         super().addError(test, err)  # type: ignore[misc]
-        self._note(test, "error", self.errors[-1][1])  # type: ignore[attr-defined]
+        self._note(test, "error", self.errors[-1][1], isinstance(err[1], LeakError))  # type: ignore[attr-defined]
 
     def addSkip(self, test: Any, reason: str) -> None:
         """Note a skip, with its reason."""

@@ -275,7 +275,7 @@ def end_recording(record: Record) -> None:
     if record.recorder is not None:
         from leakguard import process_report
 
-        process_report.end_run(record.recorder)
+        process_report.end_run(record.recorder, map(str, record.fixed))
 
 
 def recorded(result_class: Any, recorder: Any) -> Any:

@@ -98,6 +98,17 @@ class JournalTests(unittest.TestCase):
             json.loads(end)["problems"], ["2 events could not be written: only 5 of 12 bytes fit"]
         )
 
+    def test_a_disk_that_was_full_at_first(self):
+        """The first line is written before the next one that fits, and is not counted as lost."""
+        made = self.open()
+        with contextlib.redirect_stderr(io.StringIO()):
+            with mock.patch.object(journal, "_write", side_effect=OSError("no space")):
+                made.begins({"process": "1"}, (1,))
+        made.starts("next")
+        made.rests(1.0, 2)
+        begin, start, end = map(json.loads, self.text().splitlines())
+        self.assertEqual((begin["event"], begin["before"], start["id"], end["problems"]), ("begin", [1], "next", []))
+
     def test_tests_that_replace_the_system(self):
         """What a test has put in the place of os.write and open does not reach the report."""
         made = self.open()

@@ -11,6 +11,7 @@ from leakguard.record import RunRecord, TestRecord
 from leakguard.report import json as json_report
 from leakguard.report import jsonl
 from tests.suites import run_python
+from tests.test_runner import PLANTED
 
 ABOUT = {"python": "3.13.0", "implementation": "cpython", "platform": "linux", "host": "ci-1", "pid": "42"}
 
@@ -264,6 +265,163 @@ class CommandTests(FolderCase):
             process.stderr, f"Merged 0 tests of 0 processes\nIncomplete: {self.folder} has no report in it\n"
         )
         self.assertEqual(process.returncode, 5)
+
+
+class FixedTests(FolderCase):
+    def test_only_what_was_checked_is_fixed(self):
+        """A known leak of a kind that no run of its test looked for is not called fixed, and stays on record."""
+        entry = {"fingerprint": "0" * 16, "kind": "thread", "name": "left", "tests": ["a.test"], "since": "2026-01-01"}
+        known = self.put("known", json.dumps({"version": 1, "leaks": [entry]}))
+        for name in ("a.jsonl", "a.json"):
+            for kinds, is_fixed in ((("process", "thread", "task"), True), (("task",), False), ((), False)):
+                with self.subTest(name=name, kinds=kinds):
+                    record = a_record("1", ("a.test", "passed", 0.0, 0.0, (), "", kinds))
+                    process = run_python("-m", "leakguard", "--leak-merge", self.write(name, record), "--leak-known", known)
+                    self.assertEqual("Fixed: thread 'left'" in process.stderr, is_fixed, process.stderr)
+
+    def test_what_was_checked_is_on_record(self):
+        """A run says of a test what it was checked for where that is not the default, and nothing otherwise."""
+        for options, kinds in (((), None), (("--leak-kinds", "task"), ["task"]), (("--leak-action", "off"), [])):
+            with self.subTest(options=options):
+                path = self.path("a.json")
+                run_python("-m", "leakguard", *options, "--leak-report", path, "planted_clean", cwd=PLANTED)
+                with open(path, encoding="utf-8") as file:
+                    self.assertEqual({str(test.get("kinds")) for test in json.load(file)["tests"]}, {str(kinds)})
+
+    def test_without_our_runner(self):
+        """The mixin alone says it, too."""
+        for environ, kinds in (({"LEAKGUARD_KINDS": "task"}, ("task",)), ({"LEAKGUARD_ACTION": "off"}, ())):
+            with tempfile.TemporaryDirectory() as folder:
+                run_python("-m", "unittest", "planted_mixin", cwd=PLANTED, LEAKGUARD_REPORT=folder, **environ)
+                self.assertEqual({test.kinds for test in merge.read([folder]).tests}, {kinds})
+
+    def test_two_runs_of_one_test(self):
+        """What only one of two runs looked for is not known to be gone."""
+        self.write("1.jsonl", a_record("1", ("t", "passed", 0.0, 0.0, (), "", ("thread", "task"))))
+        self.write("2.jsonl", a_record("2", ("t", "passed", 0.0, 0.0, (), "", ("thread",))))
+        self.assertEqual(merge.read([self.folder]).kinds_checked(), {"t": {"thread"}})
+
+
+class MalformedTests(FolderCase):
+    def test_what_is_malformed_hides_no_other(self):
+        """A file with one test or leak that lacks a field, has a wrong type or is nested too deeply is named."""
+        self.write("good.jsonl", a_record("1", "a.test", leaks=[leak()]))
+        whole = json.loads("".join(json_report.lines(a_record("2", "b.test", leaks=[leak()]))))
+        for where, name, value in (
+            ("leaks", "test", None), ("leaks", "kind", 5), ("leaks", "now_at", 5), ("leaks", "origin", []),
+            ("leaks", "counted", "x"), ("tests", "id", None), ("tests", "seconds", "x"), ("tests", "outcome", "fine"),
+            ("tests", "live", ["x"]), ("tests", "details", 5),
+        ):  # fmt: skip
+            broken = json.loads(json.dumps(whole))
+            broken[where][0][name] = value
+            if value is None:
+                del broken[where][0][name]
+            self.put("bad.json", json.dumps(broken))
+            with self.subTest(where=where, name=name):
+                record = merge.read([self.folder])
+                (problem,) = record.problems
+                self.assertIn(f"{self.path('bad.json')} cannot be read: ", problem)
+                self.assertEqual([test.id for test in record.tests], ["a.test"])
+
+    def test_nested_too_deeply(self):
+        """Neither format ends the merge by it."""
+        deep = "[" * 100_000 + "]" * 100_000
+        self.put("bad.json", deep)
+        begin, *rest = jsonl.lines(a_record("1", "a.test"))
+        self.put("bad.jsonl", "".join([begin, f"{deep}\n", *rest]))
+        record = merge.read([self.folder])
+        self.assertEqual(([test.id for test in record.tests], len(record.problems)), (["a.test"], 2))
+
+    @unittest.skipUnless(hasattr(os, "mkfifo"), "FIFOs are of POSIX")
+    def test_no_regular_file(self):
+        """A FIFO is named, and not waited for."""
+        self.write("a.jsonl", a_record("1", "a.test"))
+        os.mkfifo(self.path("b.json"))
+        record = merge.read([self.folder])
+        self.assertEqual(record.problems, (f"{self.path('b.json')} is no regular file",))
+        self.assertEqual(len(record.tests), 1)
+
+    def test_the_first_line_is_missing(self):
+        """What is there is taken, and that something is missing is said."""
+        path = self.put("a.jsonl", "".join(list(jsonl.lines(a_record("1", "a.test", leaks=[leak()])))[1:]))
+        record = merge.read([path])
+        self.assertEqual((len(record.tests), len(record.reports)), (1, 1))
+        self.assertEqual(record.problems, (f"{path} lacks its first line: which process wrote it is not known",))
+
+
+class KnownAtMergeTests(FolderCase):
+    def merged(self, test, note="", *, fingerprint="1" * 16):
+        """Merge one test that left a known leak, reported with a note; return the status, the outcomes and what was said."""
+        entry = {"fingerprint": "1" * 16, "kind": "thread", "name": "left", "tests": ["a.test"], "since": "2026-01-01"}
+        known = self.put("known", json.dumps({"version": 1, "leaks": [entry]}))
+        found = leak()._replace(fingerprint=fingerprint)
+        record = a_record("1", test)._replace(reports=(LeakReport("test", "a.test", "t", (found,), note=note),))
+        path, out = self.write("a.jsonl", record), self.path("out.json")
+        process = run_python("-m", "leakguard", "--leak-merge", path, "--leak-known", known, "--leak-report", out)
+        with open(out, encoding="utf-8") as file:
+            return process.returncode, [test["outcome"] for test in json.load(file)["tests"]], process.stderr
+
+    def failed(self, leaked):
+        """A test that failed, for its leak alone or not."""
+        return ("a.test", "failed", 0.0, 0.0, (), "why", ("process", "thread", "task"), leaked)
+
+    def test_a_test_that_failed_for_known_leaks_alone(self):
+        """It has not failed; a new leak, or a failure of its own, is one as before."""
+        self.assertEqual(self.merged(self.failed(True))[:2], (0, ["passed"]))
+        self.assertEqual(self.merged(self.failed(True), fingerprint="2" * 16)[:2], (1, ["failed"]))
+        self.assertEqual(self.merged(self.failed(False))[:2], (1, ["failed"]))
+        self.assertEqual(self.merged(self.failed(True), "logged: the test had already failed")[:2], (1, ["failed"]))
+
+    def test_what_is_recorded(self):
+        """Both our runner and the mixin alone say of a test, class or module that it failed for a leak alone."""
+        for module in ("leakguard", "unittest"):
+            with tempfile.TemporaryDirectory() as folder:
+                run_python("-m", module, "planted_mixin", cwd=PLANTED, LEAKGUARD_REPORT=folder, LEAKGUARD_GRACE="0")
+                tests = {test.id.rpartition(".")[2]: test.leaked for test in merge.read([folder]).tests}
+                self.assertEqual((tests["test_leak"], tests["test_clean"]), (True, False))
+
+    def test_where_leaks_are_known(self):
+        """The summary names the file of the merge for its own entries only."""
+        self.write("a.json", a_record("1", "a.test", leaks=[leak(counted=False)._replace(known=True, fingerprint="3")]))
+        process = run_python("-m", "leakguard", "--leak-merge", self.folder)
+        self.assertIn("Known: 1 leak of 1 entry where they were found\n", process.stderr)
+        self.assertNotIn("to remove", process.stderr)
+
+
+class CheckTests(FolderCase):
+    def test_both_formats_say_the_same(self):
+        """Scope, title, note and ignored matches of every check are read from a .json as they are from a .jsonl."""
+        late = (leak("late", counted=False),)
+        reports = (
+            LeakReport("block", "block", "block", (leak("a", "block"),), 0.5),
+            LeakReport("test", "a.test", "t", (leak("b"), leak("c")), 0.5, "tolerated: the threshold is 2", (("thread:x", "x"),)),
+            LeakReport("module", "m", "module m", (leak("d", "m"),), 0.25, ended_late=late),
+        )
+        record = a_record("1", "a.test")._replace(reports=reports)
+        for name in ("a.json", "a.jsonl"):
+            self.assertEqual(merge.read([self.write(name, record)]), record)
+
+    def test_a_report_without_checks(self):
+        """One that was written before, or of which leaks were taken out, is read as well as can be."""
+        record = a_record("1", "a.test", leaks=[leak(), leak("other")])
+        data = json.loads("".join(json_report.lines(record)))
+        del data["leaks"][0]
+        for text in (json.dumps(data), json.dumps({name: data[name] for name in data if name != "checks"})):
+            found = merge.read([self.put("a.json", text)])
+            self.assertEqual([one.name for report in found.reports for one in report.leaks], ["other"])
+
+    def test_fixed_leaks_are_in_the_lines(self):
+        """The last line of a run's .jsonl names them, as its .json does."""
+        fixed = "thread 'gone'"
+        entry = {"fingerprint": "1" * 16, "kind": "thread", "name": "gone", "since": "2026-01-01"}
+        entry["tests"] = ["planted_clean"]
+        known = self.put("known", json.dumps({"version": 1, "leaks": [entry]}))
+        paths = [self.path("a.json"), self.path("a.jsonl")]
+        reports = [word for path in paths for word in ("--leak-report", path)]
+        run_python("-m", "leakguard", "--leak-known", known, *reports, "planted_clean", cwd=PLANTED)
+        found = [merge.read([path]).fixed for path in paths]
+        self.assertEqual(found[0], found[1])
+        self.assertIn(fixed, found[1][0])
 
 
 if __name__ == "__main__":

@@ -196,7 +196,12 @@ class HostTests(unittest.TestCase):
     def test_a_foreign_result(self):
         """One that keeps no lists: what has succeeded has passed, and the rest is unknown, never taken for well."""
         wanted = {name: "passed" if outcome == "passed" else "unknown" for name, outcome in WANTED.items()}
-        self.assertEqual(self.outcomes("Foreign"), {**wanted, "test_is_skipped": "skipped", "test_leaks": "unknown"})
+        self.assertEqual(self.outcomes("Foreign"), {**wanted, "test_is_skipped": "skipped", "test_leaks": "failed"})
+
+    def test_a_result_with_entries_of_its_own(self):
+        """Lists of objects that have the id of their test say as much as unittest's own (subunit's, xmlrunner's)."""
+        for result in ("Listing", "Around"):
+            self.assertEqual(self.outcomes(result), {**WANTED, "test_leaks": "failed"})
 
 
 class Foreign:
@@ -210,6 +215,51 @@ class Foreign:
     def __getattr__(self, name):
         if name.startswith(("add", "start", "stop")):
             return lambda *args: None
+        raise AttributeError(name)
+
+
+class Entry:
+    """What a foreign result keeps of a test."""
+
+    def __init__(self, test):
+        self._id = test.id()
+
+    def id(self):
+        """The id of the test."""
+        return self._id
+
+
+class Listing(unittest.TestResult):
+    """A result that keeps no test: entries of its own stand in its lists."""
+
+    def addUnexpectedSuccess(self, test):
+        """Keep an entry, as all others do."""
+        self.unexpectedSuccesses.append((Entry(test), ""))
+
+
+for _name in ("addError", "addFailure", "addSubTest", "addSkip", "addExpectedFailure"):
+    def _add(self, *args, _name=_name):
+        getattr(unittest.TestResult, _name)(self, *args)
+        for lists in (self.errors, self.failures, self.skipped, self.expectedFailures):
+            lists[:] = [(one if isinstance(one, Entry) else Entry(one), text) for one, text in lists]
+
+    setattr(Listing, _name, _add)
+
+
+class Around(Foreign):
+    """A result that passes all on to another one, as subunit's do."""
+
+    failfast = False
+
+    def __init__(self):
+        self.decorated = Listing()
+
+    def addSubTest(self, test, subtest, error):
+        self.decorated.addSubTest(test, subtest, error)
+
+    def __getattr__(self, name):
+        if name.startswith(("add", "start", "stop")):
+            return getattr(self.decorated, name)
         raise AttributeError(name)
 
 

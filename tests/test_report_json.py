@@ -60,6 +60,10 @@ class ShapeTests(unittest.TestCase):
                     {**fixture, "details": "", "leaks": 0},
                 ],
                 "before": [1, 0, 0, 5],
+                "checks": [
+                    {**one.as_dict(), "leaks": leaks, "ended_late": late}
+                    for one, leaks, late in zip(RECORD.reports, (2, 0, 1), (0, 1, 0))
+                ],
                 "ignored": [{"rule": "task:x", "matches": 1}, {"rule": "thread:a*", "matches": 2}],
                 "fixed": ["a line"],
                 "problems": ["a file is cut"],

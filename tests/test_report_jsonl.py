@@ -3,7 +3,7 @@
 import json
 import unittest
 
-from leakguard.record import RunRecord, TestRecord
+from leakguard.record import DEFAULT_KINDS, RunRecord, TestRecord
 from leakguard.report import jsonl, protocol
 from tests.test_report_json import RECORD
 
@@ -57,10 +57,14 @@ class LineTests(unittest.TestCase):
 class FieldTests(unittest.TestCase):
     def test_the_fields_of_a_test_are_all_there_is(self):
         """What is put together by hand is what the encoder of the library says of the same data."""
-        for test in (*RECORD.tests, TestRecord("x", "skipped", 12345.678901, 1e-6, (1, 2, 3), "why")):
-            self.assertEqual(
-                json.loads(f"{{{protocol.test_fields(test)}}}"), {**test._asdict(), "live": list(test.live)}
-            )
+        unchecked = TestRecord("x", "skipped", 12345.678901, 1e-6, (1, 2, 3), "why", ())
+        for test in (*RECORD.tests, unchecked, unchecked._replace(kinds=("file",), leaked=True)):
+            wanted = {**test._asdict(), "live": list(test.live), "kinds": list(test.kinds)}
+            if test.kinds == DEFAULT_KINDS:
+                del wanted["kinds"]
+            if not test.leaked:
+                del wanted["leaked"]
+            self.assertEqual(json.loads(f"{{{protocol.test_fields(test)}}}"), wanted)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import Any, Dict, Iterable, Iterator
 
+from leakguard.model import LeakReport
 from leakguard.record import RunRecord, TestRecord
 from leakguard.report.files import replace_file
 from leakguard.report.protocol import VERSION, encode, test_fields
@@ -29,6 +30,7 @@ def lines(record: RunRecord) -> Iterator[str]:
     late = (leak for report in record.reports for leak in report.ended_late)
     yield from _list("ended_late", (encode(leak.as_dict()) for leak in late))
     yield from _list("tests", (_test(test, owners[test.id]) for test in record.tests))
+    yield from _list("checks", (encode(_check(report)) for report in record.reports))
     yield from _field("before", list(record.before))
     yield from _list("ignored", map(encode, _ignored(record)))
     yield from _list("fixed", map(encode, record.fixed))
@@ -48,6 +50,12 @@ def _list(name: str, items: Iterable[str]) -> Iterator[str]:
 
 def _test(test: TestRecord, leaks: int) -> str:
     return f'{{{test_fields(test)}, "leaks": {leaks}}}'
+
+
+def _check(report: LeakReport) -> Dict[str, Any]:
+    """What a check was, and how many of the leaks are its own: they follow each other in the order of the checks."""
+    data = report.as_dict()
+    return {**data, "leaks": len(report.leaks), "ended_late": len(report.ended_late)}
 
 
 def _ignored(record: RunRecord) -> Iterator[Dict[str, Any]]:

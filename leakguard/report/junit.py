@@ -16,6 +16,7 @@ from leakguard.report import text
 from leakguard.report.files import replace_file
 
 LEAK = "leakguard.LeakError"
+UNKNOWN = "what came of it is unknown: its runner did not say"
 
 _FORBIDDEN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FIXTURE = re.compile(r"(setUpClass|tearDownClass|setUpModule|tearDownModule) \((.*)\)", re.S)
@@ -123,7 +124,7 @@ def _cases(record: RunRecord) -> List[Case]:
         if report.leaks:
             name = _case_id(report)
             if name not in by_id:
-                by_id[name] = Case(TestRecord(name))
+                by_id[name] = Case(TestRecord(name, ""))
                 cases.append(by_id[name])
             by_id[name].reports.append(report)
     return cases
@@ -154,6 +155,8 @@ def _add_outcome(element: ElementTree.Element, test: TestRecord) -> None:
         reason = test.details if test.outcome == "skipped" else "expected failure"
         skipped = ElementTree.SubElement(element, "skipped", message=legal(reason))
         skipped.text = legal(test.details)
+    elif test.outcome == "unknown":
+        ElementTree.SubElement(element, "skipped", message=UNKNOWN)
     elif test.outcome == "unexpected success":
         element.append(_problem("failure", "unexpected success", "unexpected success", test.details))
     elif test.outcome in _BAD:

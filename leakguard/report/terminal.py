@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
+from typing import Any, Collection, Dict, Iterable, List, Mapping, Sequence, Tuple
 
-from leakguard.model import LeakReport
+from leakguard.model import Leak, LeakReport
 from leakguard.record import LIVE, TestRecord
 from leakguard.report.text import count_of
 
@@ -118,14 +118,33 @@ def unused(rules: Sequence[str]) -> List[str]:
     return [*lines, f"Unused ignore: {len(rules) - UNUSED} more"] if len(rules) > UNUSED else lines
 
 
+def unknown(tests: Iterable[TestRecord]) -> List[str]:
+    """How many tests there are of which nobody knows what came of them."""
+    found = [test.id for test in tests if test.outcome == "unknown"]
+    return [f"Unknown: what came of {count_of(len(found), 'test')}, e.g. {found[0]}"] if found else []
+
+
+def known_at_merge(reports: Iterable[LeakReport], path: str, entries: Collection[str]) -> List[str]:
+    """How many leaks are on record in the file of the merge, of which these are the fingerprints, and in those of the runs."""
+    reports = list(reports)
+    lines = []
+    for place, is_here in ((f", in {path}", True), (" where they were found", False)):
+        leaks = [k for report in reports for k in report.leaks if k.known and (k.fingerprint in entries) is is_here]
+        lines += _known(leaks, place)
+    return lines
+
+
 def known(reports: Iterable[LeakReport], path: str) -> List[str]:
     """How many leaks of a run are on record in a file."""
-    leaks = [leak for report in reports for leak in report.leaks if leak.known]
+    return _known([leak for report in reports for leak in report.leaks if leak.known], f", in {path}")
+
+
+def _known(leaks: Sequence[Leak], place: str) -> List[str]:
     entries = len({leak.fingerprint for leak in leaks})
     if not leaks:
         return []
     noun = "entry" if entries == 1 else "entries"
-    return [f"Known: {count_of(len(leaks), 'leak')} of {entries} {noun}, in {path}"]
+    return [f"Known: {count_of(len(leaks), 'leak')} of {entries} {noun}{place}"]
 
 
 def fixed(entries: Sequence[str], path: str) -> List[str]:
@@ -135,5 +154,6 @@ def fixed(entries: Sequence[str], path: str) -> List[str]:
     lines = [f"Fixed: {entry}" for entry in entries[:FIXED]]
     if len(entries) > FIXED:
         lines.append(f"Fixed: {len(entries) - FIXED} more")
-    lines[-1] += f" (to remove: --leak-known {path} --leak-learn {path})"
+    if path:
+        lines[-1] += f" (to remove: --leak-known {path} --leak-learn {path})"
     return lines
