@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from itertools import islice
 from sys import intern
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
 from leakguard.model import UNATTRIBUTED, Leak, LeakReport
 from leakguard.record import DEFAULT_KINDS, RunRecord, TestRecord
@@ -38,6 +39,16 @@ class Source(NamedTuple):
     path: str
     record: RunRecord
     is_complete: bool
+
+    @property
+    def processes(self) -> Tuple[str, ...]:
+        """The ids of the processes that it is of: several, if it was merged."""
+        return _processes(self.record)
+
+
+def _processes(record: RunRecord) -> Tuple[str, ...]:
+    ids = record.environment.get("process", "")
+    return tuple(ids.split(", ")) if ids else ()
 
 
 class _Unreadable(ValueError):
@@ -68,8 +79,10 @@ def read(paths: Sequence[str]) -> RunRecord:
         other = kept.get(key)
         if other is None or _fullness(source) > _fullness(other):  # the same process given twice, once cut perhaps
             kept[key] = source
-    problems += [f"{source.path} {problem}" for source in kept.values() for problem in source.record.problems]
-    return _merged([source.record for source in kept.values()])._replace(problems=tuple(problems))
+    sources = _without_copies(list(kept.values()))
+    problems += [f"{source.path} {problem}" for source in sources for problem in source.record.problems]
+    problems += _counted_twice(sources)
+    return _merged([source.record for source in sources])._replace(problems=tuple(problems))
 
 
 def _why(error: BaseException) -> str:
@@ -80,6 +93,37 @@ def _why(error: BaseException) -> str:
 
 def _fullness(source: Source) -> Tuple[bool, int]:
     return source.is_complete, len(source.record.tests)
+
+
+def _without_copies(sources: List[Source]) -> List[Source]:
+    """Leave out a merged report whose processes have reports of their own, else those that are in a merged one.
+
+    Neither, if a test would be lost: a merged report may be older than what its processes have written since.
+    """
+    kept: List[Source] = []
+    for source in sorted(sources, key=lambda one: len(one.processes)):
+        if len(source.processes) > 1:
+            own = [one for one in kept if set(one.processes) <= set(source.processes) and one.processes]
+            there = {process for one in own for process in one.processes}
+            if set(source.processes) <= there and _tests([source]) <= _tests(own):
+                continue
+            kept = [one for one in kept if one not in own or not _tests([one]) <= _tests([source])]
+        kept.append(source)
+    return [source for source in sources if source in kept]
+
+
+def _tests(sources: Sequence[Source]) -> Set[str]:
+    return {test.id for source in sources for test in source.record.tests}
+
+
+def _counted_twice(sources: Sequence[Source]) -> List[str]:
+    """Name the merged reports that have processes in common with others, and more than these, or less."""
+    times = Counter(process for source in sources for process in set(source.processes))
+    return [
+        f"{source.path} is of processes that other reports are of, too: what these found may be counted twice"
+        for source in sources
+        if len(source.processes) > 1 and any(times[process] > 1 for process in source.processes)
+    ]
 
 
 def _files(paths: Sequence[str], problems: List[str]) -> Iterator[str]:
@@ -253,7 +297,9 @@ def _check_version(data: Mapping[str, Any]) -> None:
 
 
 def _environment(data: Mapping[str, Any]) -> Dict[str, str]:
-    return {intern(str(name)): str(value) for name, value in data["environment"].items()}
+    environment = {intern(str(name)): str(value) for name, value in data["environment"].items()}
+    int(environment.get("processes", "1"))  # it is counted with
+    return environment
 
 
 def _typed(value: Any, *types: type) -> Any:
@@ -313,7 +359,7 @@ def _merged(records: Sequence[RunRecord]) -> RunRecord:
     if len(records) == 1:
         return records[0]._replace(tests=tuple(_folded(records)))
     return RunRecord(
-        environment=_common([record.environment for record in records]),
+        environment={**_common([record.environment for record in records]), **_identity(records)},
         tests=tuple(_folded(records)),
         reports=tuple(report for record in records for report in record.reports),
         seconds=max((record.seconds for record in records), default=0.0),
@@ -335,10 +381,23 @@ def _folded(records: Sequence[RunRecord]) -> Iterator[TestRecord]:
     yield from kept.values()
 
 
+def _identity(records: Sequence[RunRecord]) -> Dict[str, str]:
+    """Of which processes a merged report is, each of them named: it is recognised by that where it is merged again."""
+    ids = {process for record in records for process in _processes(record)}
+    nameless = sum(1 for record in records if not _processes(record))
+    named = {"process": ", ".join(sorted(ids))} if ids else {}
+    return {**named, "processes": str(len(ids) + nameless)}
+
+
 def _common(environments: Sequence[Mapping[str, str]]) -> Dict[str, str]:
     """What is the same in all, and of what differs each value, or how many there are."""
     merged = {}
     for name in dict.fromkeys(name for environment in environments for name in environment):
-        values = sorted({environment[name] for environment in environments if name in environment})
+        values = sorted({one for environment in environments if name in environment for one in _values(environment, name)})
         merged[name] = ", ".join(values) if len(values) <= 4 else f"{len(values)} different"
-    return {**merged, "processes": str(len(environments))}
+    return merged
+
+
+def _values(environment: Mapping[str, str], name: str) -> List[str]:
+    """What a merged report has several of is several here, too."""
+    return environment[name].split(", ") if "processes" in environment else [environment[name]]

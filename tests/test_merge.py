@@ -123,6 +123,75 @@ class ReadTests(FolderCase):
         self.assertEqual(found.environment["python"], "3.13.0, 3.9.1")
 
 
+class MergedAgainTests(FolderCase):
+    """A merged report among others: every process counts once, and nothing is lost."""
+
+    def merge(self, name, *sources):
+        """Write the merged report of some files; return its path."""
+        return self.write(name, merge.read(list(sources)))
+
+    def one(self, number, *tests, **about):
+        """Write the report of one process that leaks in each of its tests; return its path."""
+        tests = tests or (f"test_{number}",)
+        leaks = [leak(f"of {number}", test) for test in tests]
+        return self.write(f"{number}.jsonl", a_record(f"id{number}", *tests, leaks=leaks, **about))
+
+    def found(self, *paths):
+        """(ids of tests, names of leaks, ids of processes, their number, problems) of what is read."""
+        record = merge.read(list(paths) or [self.folder])
+        tests = sorted(test.id for test in record.tests)
+        names = sorted(one.name for report in record.reports for one in report.leaks)
+        return tests, names, record.environment["process"], record.environment.get("processes"), record.problems
+
+    def test_beside_its_sources(self):
+        """In both formats, and merged again and again, it changes nothing."""
+        paths = [self.one(number) for number in range(6)]
+        alone = self.found(*paths)
+        self.assertEqual(alone[1:], ([f"of {n}" for n in range(6)], ", ".join(f"id{n}" for n in range(6)), "6", ()))
+        for name in ("0all.json", "all.jsonl", "more.json", "more.jsonl"):
+            self.merge(name, self.folder)
+            self.assertEqual(self.found(), alone)
+        self.assertEqual(self.found(self.path("0all.json")), alone)
+
+    def test_without_some_of_its_sources(self):
+        """It stands for those that are gone, and for those that are there; others are merged with it."""
+        paths = [self.one(number) for number in range(3)]
+        alone = self.found(*paths)
+        self.merge("all.json", *paths[:2])
+        os.remove(paths[0])
+        self.assertEqual(self.found(), alone)
+
+    def test_of_parts(self):
+        """Merged reports of some, beside one of all, are in it."""
+        paths = [self.one(number, host=f"ci-{number}") for number in range(4)]
+        alone = self.found(*paths)
+        self.merge("a.json", *paths[:2])
+        self.merge("b.json", *paths[2:])
+        self.merge("c.json", self.path("a.json"), self.path("b.json"))
+        for path in paths:
+            os.remove(path)
+        self.assertEqual(self.found(), alone)
+        self.assertEqual(merge.read([self.folder]).environment["host"], "ci-0, ci-1, ci-2, ci-3")
+
+    def test_older_than_a_source(self):
+        """What a process has found since it was merged is there; where that counts twice, it is said."""
+        paths = [self.one(number) for number in range(2)]
+        merged = self.merge("all.json", *paths)
+        self.one(0, "test_0", "test_new")
+        self.assertEqual(self.found()[:2], (["test_0", "test_1", "test_new"], ["of 0", "of 0", "of 1"]))
+        os.remove(paths[1])
+        tests, names, _, number, problems = self.found()
+        self.assertEqual((tests, names), (["test_0", "test_1", "test_new"], ["of 0", "of 0", "of 0", "of 1"]))
+        about = "is of processes that other reports are of, too: what these found may be counted twice"
+        self.assertEqual((number, problems), ("2", (f"{merged} {about}",)))
+
+    def test_a_number_of_processes_that_is_none(self):
+        """It is named, as any other damage."""
+        path = self.write("a.json", a_record("1", "a.test", processes="some"))
+        (problem,) = merge.read([path]).problems
+        self.assertIn(f"{path} cannot be read: ", problem)
+
+
 class IncompleteTests(FolderCase):
     def lines(self):
         """The lines of a whole file, and the path that parts of them are written to."""
