@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Iterable, NamedTuple, Optional, Tuple
 
-from leakguard.facts import ASYNC_GENERATOR, CANCELLED, DAEMON, DISCARDED, EVENT_LOOP, IDLE, IN_INIT, RAW, SHELL
+from leakguard.facts import ASYNC_GENERATOR, CANCELLED, DAEMON, DISCARDED, EVENT_LOOP, HELD, IDLE, IN_INIT, RAW, SHELL
 from leakguard.facts import SIGNAL_HANDLER, SQLITE, SUBMITTED, UNSTARTED, Facts
 
 _Names = Tuple[str, ...]
@@ -169,6 +169,8 @@ CAUSES: Tuple[Cause, ...] = (
           advice=f"{_THREAD}: nobody calls release() of the Semaphore that it waits for"),
     Cause("condition", "thread", frames=("threading.Condition.wait",),
           advice=f"{_THREAD}: notify_all() the Condition that it waits for"),
+    Cause("lock-held", "thread", frames=(HELD,),
+          advice=f"{_THREAD}: the thread that holds the Lock has to release it first"),
     Cause("lock", "thread",
           anywhere=(".acquire", ".with", "threading.Condition.__enter__",
                     "_thread.lock.acquire", "_thread.RLock.acquire"),
@@ -227,6 +229,8 @@ CAUSES: Tuple[Cause, ...] = (
           advice=f"{_TASK}: a job that an executor has begun goes on all the same, so make that end first"),
     Cause("task-subprocess", "task", frames=("asyncio.subprocess",),
           advice=f"{_TASK}: terminate() the child that it waits for"),
+    Cause("task-drain", "task", frames=("asyncio.streams.StreamWriter.drain", "asyncio.StreamWriter.drain"),
+          advice=f"{_TASK}: let the other end of the stream read what it writes, or close() its StreamWriter"),
     Cause("task-stream", "task", frames=("asyncio.streams", "asyncio.StreamReader"),
           advice=f"{_TASK}: close() the StreamWriter of the stream that it reads"),
     Cause("task-group", "task", frames=("asyncio.taskgroups",),
@@ -235,6 +239,8 @@ CAUSES: Tuple[Cause, ...] = (
           advice=f"{_TASK}: its loop stopped before it could begin"),
     Cause("task-unheld", "task", flags=(DISCARDED,),
           advice=f"{_TASK}: nobody keeps it, so keep what create_task() returns"),
+    Cause("task-queue-join", "task", frames=("asyncio.queues.Queue.join", "asyncio.Queue.join"),
+          advice=f"{_TASK}: somebody has to call task_done() for each item of the queue that it join()s"),
     Cause("task-event", "task", frames=("asyncio.locks.Event", "asyncio.Event"),
           advice=f"{_TASK}: nobody set() the Event that it waits for"),
     Cause("task", "task", _TASK),

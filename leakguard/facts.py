@@ -28,6 +28,9 @@ SHELL = "shell"
 EVENT_LOOP = "event loop"
 SQLITE = "sqlite"
 
+HELD = ".held"
+"""Among the frames of what waits for a lock: a thread that lives has it."""
+
 
 class Facts(NamedTuple):
     """One leak, as the table of causes sees it; every name is ``module.qualname``."""
@@ -78,7 +81,8 @@ def operations_of(waiting_in: Optional[str]) -> Tuple[str, ...]:
     made up to 3.11.
     """
     name, _, inner = (waiting_in or "").partition(", for ")
-    return tuple(one for one in (name.partition(", ")[0], inner) if one and "," not in one)
+    held = (HELD,) if ", held by " in name else ()
+    return (*held, *(one for one in (name.partition(", ")[0], inner) if one and "," not in one))
 
 
 def made(

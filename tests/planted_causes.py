@@ -322,7 +322,7 @@ def _(outer, test):
     run(outer, lock.acquire, undo=lock.release, within="run")
 
 
-@plant("lock")
+@plant("lock-held")
 def _(outer, test):
     lock, gate = threading.RLock(), threading.Event()
 
@@ -602,6 +602,23 @@ async def _(outer, test):
     reader, writer = await asyncio.open_connection(sock=ours)
     kept.add(writer)
     await keep(outer, reader.readline())
+
+
+@plant("task-drain")
+async def _(outer, test):
+    ours, theirs = _pair(outer)
+    reader, writer = await asyncio.open_connection(sock=ours)
+    kept.add(writer)
+    writer.transport.set_write_buffer_limits(0)
+    writer.write(bytes(10**7))
+    await keep(outer, writer.drain())
+
+
+@plant("task-queue-join")
+async def _(outer, test):
+    items = asyncio.Queue()
+    items.put_nowait(1)
+    await keep(outer, items.join())
 
 
 if sys.version_info >= (3, 11):

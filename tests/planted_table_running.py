@@ -39,6 +39,7 @@ QUEUE_FULL = THREAD + ": nobody takes from the full queue that it puts to"
 QUEUE_JOIN = THREAD + ": somebody has to call task_done() for each item of the queue that it join()s"
 EVENT = THREAD + ": set() the Event that it waits for"
 CONDITION = THREAD + ": notify_all() the Condition that it waits for"
+LOCK_HELD = THREAD + ": the thread that holds the Lock has to release it first"
 LOCK = THREAD + ": the Lock that it waits for was never released, so hold it in a with block"
 SEMAPHORE = THREAD + ": nobody calls release() of the Semaphore that it waits for"
 BARRIER = THREAD + ": abort() the Barrier that it waits at"
@@ -204,7 +205,7 @@ def condition_wait(test):
     return Body(thread, release)
 
 
-@plant("thread", "threading.Condition.acquire, held by thread 'MainThread'", "waiting", LOCK)
+@plant("thread", "threading.Condition.acquire, held by thread 'MainThread'", "waiting", LOCK_HELD)
 def condition_enter(test):
     condition = threading.Condition()
     condition.acquire()
@@ -253,7 +254,7 @@ class Guarded:
         self.holder.join(JOIN_SECONDS)
 
 
-@plant("thread", "threading.Lock.acquire, held by thread 'holder'", "waiting", LOCK)
+@plant("thread", "threading.Lock.acquire, held by thread 'holder'", "waiting", LOCK_HELD)
 def lock_with(test):
     guarded = Guarded()
 
@@ -275,7 +276,7 @@ def lock_as_target(test):
     return Body(thread, lock.release)
 
 
-@plant("thread", "threading.RLock.acquire, held by thread 'MainThread'", "waiting", LOCK)
+@plant("thread", "threading.RLock.acquire, held by thread 'MainThread'", "waiting", LOCK_HELD)
 def rlock_acquire(test):
     lock = threading.RLock()
     lock.acquire()
@@ -289,7 +290,7 @@ def rlock_acquire(test):
     return Body(thread, lock.release)
 
 
-@plant("thread", "threading.RLock.acquire, held by thread 'MainThread'", "waiting", LOCK)
+@plant("thread", "threading.RLock.acquire, held by thread 'MainThread'", "waiting", LOCK_HELD)
 def rlock_with(test):
     lock = threading.RLock()
     lock.acquire()

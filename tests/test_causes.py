@@ -159,7 +159,7 @@ class FactTests(unittest.TestCase):
         table = [
             (None, ()),
             ("select.epoll.poll", ("select.epoll.poll",)),
-            ("threading.Lock.acquire, held by thread 'x'", ("threading.Lock.acquire",)),
+            ("threading.Lock.acquire, held by thread 'x'", (".held", "threading.Lock.acquire")),
             ("asyncio.wait_for, for asyncio.Event.wait", ("asyncio.wait_for", "asyncio.Event.wait")),
             ("asyncio.gather, for asyncio.sleep, task 'inner'", ("asyncio.gather",)),
         ]
