@@ -12,6 +12,7 @@ import sys
 import tempfile
 import tracemalloc
 import unittest
+from unittest import mock
 
 from tests.guarded import PATIENT, place, run_inner, run_inner_async, while_waiting
 from tests.planting import run_planted
@@ -123,6 +124,25 @@ class FileTests(unittest.TestCase):
             (found,) = self.named(connects)
             expected = "INET STREAM, from 127.0.0.1:*, to 127.0.0.1:*, held by socket.socket"
             self.assertEqual(found, ("socket", expected))
+
+    def test_closed_while_it_is_described(self):
+        """A socket that a collection closes between the look and the description breaks nothing, and is no leak."""
+        duplicate = os.dup
+
+        def leaks(test):
+            server = socket.create_server(("127.0.0.1", 0))
+            self.addCleanup(server.close)
+
+            def collected(number):
+                server.close()
+                return duplicate(number)
+
+            patch = mock.patch("os.dup", side_effect=collected)
+            self.addCleanup(patch.stop)
+            patch.start()
+
+        outcome = run_inner(leaks, leak_kinds="file")
+        self.assertEqual((outcome.counts(), outcome.warned), ((0, 0), []))
 
     def test_pipe(self):
         """A pipe has two ends."""

@@ -42,6 +42,10 @@ class _Described(NamedTuple):
     state: str
 
 
+_GONE = _Described("?", "closed in the meantime")
+"""What the last look drops."""
+
+
 class FileProbe(Probe):
     """Finds descriptors that were opened in the course of a test and are open still.
 
@@ -195,13 +199,12 @@ def _describe(number: int) -> _Described:
     try:
         mode = os.fstat(number).st_mode
     except OSError:
-        return _Described("?", "closed in the meantime")
+        return _GONE
     target = _compat.descriptor_target(number)
     if _loop_of(number) is not None:
         return _Described("epoll and self-pipe", "event loop not closed")
     if stat.S_ISSOCK(mode):
-        name, state = _describe_socket(number)
-        return _Described(name, state)
+        return _describe_socket(number)
     if target.startswith("anon_inode:"):  # inotify, [eventfd], [timerfd] ...
         what = target[len("anon_inode:") :].strip("[]")
         return _Described("epoll" if what == "eventpoll" else printable(what), "open")
@@ -256,22 +259,30 @@ def _loop_of(number: int) -> Any:
     return next((loop for loop in list(origin.loops) if number in _compat.loop_descriptors(loop)), None)
 
 
-def _describe_socket(number: int) -> Tuple[str, str]:
-    import socket  # 3 ms, which only a leak pays
+def _describe_socket(number: int) -> _Described:
+    import socket  # 3 ms, which only a leak pays; a collection may close it meanwhile
 
     from leakguard.waiting import address_text
 
-    copy = os.dup(number)
     try:
-        with socket.socket(fileno=copy) as sock:
-            family = getattr(sock.family, "name", str(sock.family))
-            kind = getattr(sock.type, "name", str(sock.type))
-            here, peer = address_text(sock.getsockname), address_text(sock.getpeername)
-            is_listening = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        copy = os.dup(number)
+    except OSError:
+        return _GONE
+    try:
+        sock = socket.socket(fileno=copy)
     except OSError as error:  # pragma: no cover - a race, or a family that Python does not know
-        return "socket", f"open, {error.strerror}"
+        os.close(copy)
+        return _Described("socket", f"open, {error.strerror}")
+    with sock:
+        family = getattr(sock.family, "name", str(sock.family))
+        kind = getattr(sock.type, "name", str(sock.type))
+        here, peer = address_text(sock.getsockname), address_text(sock.getpeername)
+        try:
+            is_listening = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        except OSError:  # pragma: no cover - a family that does not know the option
+            is_listening = False
     words: List[str] = [f"{family} {kind}".replace("AF_", "").replace("SOCK_", "")]
     if is_listening:
-        return "listening socket", f"{words[0]}, listening on {here}"
+        return _Described("listening socket", f"{words[0]}, listening on {here}")
     words += [f"from {here}"] * bool(here) + [f"to {peer}"] * bool(peer)
-    return "socket", ", ".join(words) if len(words) > 1 else f"{words[0]}, open"
+    return _Described("socket", ", ".join(words) if len(words) > 1 else f"{words[0]}, open")
