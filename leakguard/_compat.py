@@ -1035,6 +1035,21 @@ def helper_descriptors() -> "set[int]":
     return {number for number in numbers if number is not None}
 
 
+def heap_files() -> "set[Tuple[int, int]]":
+    """(inode, device) of the shared memory that multiprocessing's heap keeps until the process ends (3.9 to 3.15).
+
+    A ``Value`` or ``Array`` is a block of it. Each file is open twice: ``mmap`` has a copy of the descriptor.
+    """
+    wrapper = getattr(sys.modules.get("multiprocessing.heap"), "BufferWrapper", None)
+    found = set()
+    for arena in list(getattr(getattr(wrapper, "_heap", None), "_arenas", ())):
+        try:
+            found.add(os.fstat(arena.fd)[1:3])
+        except (AttributeError, OSError):  # Windows, or one that was let go meanwhile
+            pass
+    return found
+
+
 def helper_folder() -> Optional[str]:
     """The folder that multiprocessing keeps for its sockets until the process ends, if it has made it (3.9 to 3.15)."""
     process = getattr(sys.modules.get("multiprocessing.process"), "_current_process", None)

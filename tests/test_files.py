@@ -217,6 +217,19 @@ class FileTests(unittest.TestCase):
         self.assertEqual(self.named(lambda test: write(shared)), [])
         self.assertTrue(os.path.exists(os.path.join(folder, "shared.db-wal")), "it opened nothing more")
 
+    def test_heap_of_multiprocessing(self):
+        """The memory that multiprocessing keeps for its shared values is no leak; a file beside it is."""
+        from multiprocessing import heap
+
+        def shares(test):
+            value = heap.BufferWrapper(8)
+            test.assertEqual(len(value.create_memoryview()), 8)
+            test.assertEqual(len(heap.BufferWrapper._heap._arenas), 1)
+
+        with mock.patch.object(heap.BufferWrapper, "_heap", heap.Heap()):
+            self.assertEqual(self.named(shares), [])
+            self.assertEqual(len(self.named(lambda test: self.open())), 1)
+
     def test_beside_no_database(self):
         """A file that has the name of one beside a database, where there is none, is a leak."""
         path = self.path + "-wal"

@@ -71,10 +71,11 @@ class FileProbe(Probe):
             return ()
         new = {number: inode for number, inode in now.items() if baseline.get(number) != inode}
         spared = _spared() | _counted_once() | _about_to_close() | _beside_a_database(new, now) if new else set()
+        kept = _compat.heap_files() if new else set()
         found = [
             self._suspects.setdefault((number, inode), Descriptor(number, inode))
             for number, inode in new.items()
-            if number not in spared and self._reported.get(number) != inode
+            if number not in spared and inode not in kept and self._reported.get(number) != inode
         ]
         return [thing for thing in found if not _is_kept_by_libuv(thing)]
 
