@@ -1126,6 +1126,16 @@ def descriptor_target(number: int) -> str:
         return ""
 
 
+def mapped_code() -> "set[str]":
+    """The paths of the programs and shared libraries that are loaded into the process; none but on Linux."""
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as lines:
+            parts = [line.rstrip("\n").split(None, 5) for line in lines]
+    except OSError:  # pragma: no cover - macOS and Windows
+        return set()
+    return {part[5] for part in parts if len(part) == 6 and "x" in part[1]}
+
+
 def descriptor_flags(number: int) -> int:
     """The flags that a descriptor was opened with; those of reading where the platform does not say."""
     try:

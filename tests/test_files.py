@@ -14,6 +14,7 @@ import tracemalloc
 import unittest
 from unittest import mock
 
+from leakguard import _compat
 from tests.guarded import PATIENT, place, run_inner, run_inner_async, while_waiting
 from tests.planting import run_planted
 from tests.required import need
@@ -229,6 +230,26 @@ class FileTests(unittest.TestCase):
         with mock.patch.object(heap.BufferWrapper, "_heap", heap.Heap()):
             self.assertEqual(self.named(shares), [])
             self.assertEqual(len(self.named(lambda test: self.open())), 1)
+
+    @unittest.skipUnless(sys.platform == "linux", "Linux says what is loaded")
+    def test_loaded_library(self):
+        """A library that is loaded may stay open by itself; one that is not loaded is a leak, as is a Python file."""
+        loaded = sorted(path for path in _compat.mapped_code() if ".so" in path)[0]
+        copy = shutil.copy(loaded, os.path.dirname(self.path))
+        self.addCleanup(os.unlink, copy)
+
+        def opens(path):
+            number = os.open(path, os.O_RDONLY)
+            self.addCleanup(os.close, number)
+
+        def reads(test):
+            file = open(loaded, "rb")
+            self.addCleanup(file.close)
+
+        self.assertEqual(self.named(lambda test: opens(loaded)), [])
+        (found,) = self.named(lambda test: opens(copy))
+        self.assertEqual(found, (f"{SHOWN}/{os.path.basename(copy)}", "open, mode r"))
+        self.assertEqual([state for _, state in self.named(reads)], ["open, mode r, held by io.BufferedReader"])
 
     def test_beside_no_database(self):
         """A file that has the name of one beside a database, where there is none, is a leak."""

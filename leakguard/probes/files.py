@@ -77,7 +77,7 @@ class FileProbe(Probe):
             for number, inode in new.items()
             if number not in spared and inode not in kept and self._reported.get(number) != inode
         ]
-        return [thing for thing in found if not _is_kept_by_libuv(thing)]
+        return [thing for thing in found if not _is_kept_by_libuv(thing) and not _is_loaded(thing)]
 
     def _look(self) -> Dict[int, _Inode]:
         now = _compat.open_descriptors()  # each test pays for it twice
@@ -154,6 +154,7 @@ SEARCHES = 8
 """Descriptors of one test at most for which every object is asked who holds them."""
 
 _SQLITE = b"SQLite format 3"
+_ELF = b"\x7fELF"
 _MODES = {os.O_RDONLY: "r", os.O_WRONLY: "w", os.O_RDWR: "r+"}
 
 
@@ -236,10 +237,23 @@ def _name_of(target: str) -> Tuple[str, bool]:
     return printable(path or "?"), is_deleted
 
 
+def _is_loaded(thing: Descriptor) -> bool:
+    """Whether this is a shared library that is loaded, kept open by itself or its loader (libffi on 3.14), by no object."""
+    return (
+        _begins_with(thing.number, _ELF)
+        and _compat.descriptor_target(thing.number) in _compat.mapped_code()
+        and thing.holder() is None
+    )
+
+
 def _is_sqlite(number: int) -> bool:
     """Whether a file is SQLite's, by its first bytes; read by this descriptor: another's close would drop its locks."""
+    return _begins_with(number, _SQLITE)
+
+
+def _begins_with(number: int, expected: bytes) -> bool:
     try:
-        return stat.S_ISREG(os.fstat(number).st_mode) and os.pread(number, len(_SQLITE), 0) == _SQLITE
+        return stat.S_ISREG(os.fstat(number).st_mode) and os.pread(number, len(expected), 0) == expected
     except (OSError, AttributeError):
         return False  # opened for writing, closed in the meantime, or a platform without pread
 
