@@ -1126,6 +1126,16 @@ def descriptor_target(number: int) -> str:
         return ""
 
 
+def process_of_descriptor(number: int) -> int:
+    """The pid of the process that a pidfd stands for; 0 for any other descriptor, for an ended one, and but on Linux."""
+    try:
+        with open(f"/proc/self/fdinfo/{number}", encoding="ascii") as lines:
+            found = [int(line[4:]) for line in lines if line.startswith("Pid:")]
+    except (OSError, ValueError):  # pragma: no cover - macOS and Windows, or a race
+        return 0
+    return max(0, *found) if found else 0
+
+
 def mapped_code() -> "set[str]":
     """The paths of the programs and shared libraries that are loaded into the process; none but on Linux."""
     try:

@@ -8,6 +8,7 @@ import select
 import shutil
 import socket
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import tracemalloc
@@ -325,6 +326,42 @@ class AsyncFileTests(unittest.TestCase):
             self.addCleanup(other.close)
 
         self.assertEqual([leak.name for leak in run_inner_async(leaks, leak_kinds="all").leaks], ["listening socket"])
+
+
+@unittest.skipUnless(hasattr(os, "pidfd_open"), "there are no pidfds")
+class ProcessFileTests(unittest.TestCase):
+    """The descriptors that stand for processes."""
+
+    def test_of_a_child(self):
+        """That of a child that runs is a part of the process; that of one that has ended is a leak, as of another."""
+        child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+        self.addCleanup(child.communicate)
+
+        def opens(pid):
+            number = os.pidfd_open(pid)
+            self.addCleanup(os.close, number)
+
+        def named(pid):
+            return [leak[1:] for leak in run_inner(lambda test: opens(pid), leak_kinds="file").named()]
+
+        self.assertEqual(named(child.pid), [])
+        self.assertEqual(named(os.getpid()), [("pidfd", "open")])
+
+        def ends(test):
+            opens(child.pid)
+            child.communicate()
+
+        self.assertEqual([leak.name for leak in run_inner(ends, leak_kinds="file").leaks], ["pidfd"])
+
+    def test_of_asyncio(self):
+        """A subprocess of asyncio's that was left is one leak, also for the fixtures around its test."""
+
+        async def leaks(test):
+            code = "import time; time.sleep(1000)"
+            test.kept = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+
+        outcome = run_inner_async(leaks, leak_kinds=("process", "file"))
+        self.assertEqual([leak.kind for leak in outcome.leaks], ["process"])
 
 
 @unittest.skipIf(sys.platform == "win32", "there is no uvloop for Windows")

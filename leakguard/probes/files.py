@@ -77,7 +77,7 @@ class FileProbe(Probe):
             for number, inode in new.items()
             if number not in spared and inode not in kept and self._reported.get(number) != inode
         ]
-        return [thing for thing in found if not _is_kept_by_libuv(thing) and not _is_loaded(thing)]
+        return [thing for thing in found if not any(is_kept(thing) for is_kept in _KEPT)]
 
     def _look(self) -> Dict[int, _Inode]:
         now = _compat.open_descriptors()  # each test pays for it twice
@@ -244,6 +244,18 @@ def _is_loaded(thing: Descriptor) -> bool:
         and _compat.descriptor_target(thing.number) in _compat.mapped_code()
         and thing.holder() is None
     )
+
+
+def _is_of_a_child(thing: Descriptor) -> bool:
+    """Whether this is a pidfd of a child that runs: a part of that process, by which asyncio waits for it."""
+    if "pidfd" not in _compat.descriptor_target(thing.number):
+        return False
+    pid = _compat.process_of_descriptor(thing.number)
+    return pid > 0 and _compat.is_child_running(pid)
+
+
+_KEPT = (_is_kept_by_libuv, _is_loaded, _is_of_a_child)
+"""What is nobody's to close, or a part of something else."""
 
 
 def _is_sqlite(number: int) -> bool:
