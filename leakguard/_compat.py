@@ -1071,6 +1071,13 @@ def temporary_points() -> Iterator[Tuple[Any, str]]:
     yield tempfile, "_get_candidate_names"
 
 
+def random_name_points() -> Iterator[Tuple[Any, str]]:
+    """Yield (class, name) of the function that makes up the random part of those names (3.9 to 3.15)."""
+    import tempfile
+
+    yield tempfile._RandomNameSequence, "__next__"  # type: ignore[attr-defined]
+
+
 def temporary_name_of(frame: Any) -> Optional[Tuple[str, str, str]]:
     """(folder, prefix, suffix) of what a function of ``tempfile`` is about to make, by its variables (3.9 to 3.15)."""
     names = frame.f_locals

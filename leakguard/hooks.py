@@ -375,6 +375,7 @@ class Hooks:
                     origin.deaths.clear()
                     origin.has_unchecked[0] = False
                     temporary.made.clear()
+                    temporary.issued.clear()
                     changes.births.clear()
 
     def _install_again(self) -> bool:
@@ -408,6 +409,8 @@ class Hooks:
             places += changes.places()
         if "tempfile" in self._wanted:
             places += temporary.places()
+        if "file" in self._wanted:
+            places += temporary.random_places()
         for hook in [hook for hook in self._buried if hook.is_in_place()]:
             hook.active = True
             self._buried.remove(hook)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, List, Tuple
+from collections import deque
+from typing import Any, Deque, List, Tuple
 
 from leakguard import _compat
 from leakguard.model import printable
@@ -17,6 +18,25 @@ from leakguard.origin import Birth, current_owner, raw_stack, show_path
 
 made: List["Temporary"] = []
 """What was made through `tempfile`, in that order, until it is found gone or the last guard ends."""
+
+
+issued: Deque[str] = deque(maxlen=100_000)
+"""The random parts of names that `tempfile` has made up since the first guard that asks for them."""
+
+
+def without_random_parts(text: str) -> str:
+    """A path or an address with ``*`` for each random part in it that was seen being made up."""
+    known = set(issued.copy())
+    position = 0
+    while known and position + _LENGTH <= len(text):
+        if text[position : position + _LENGTH] in known:
+            text = f"{text[:position]}*{text[position + _LENGTH :]}"
+        position += 1
+    return text
+
+
+_LENGTH = 8
+"""Of a random part (3.9 to 3.15)."""
 
 
 class Temporary:
@@ -41,6 +61,21 @@ class Temporary:
 def places() -> List[Tuple[Any, str, Any]]:
     """Return (place, name, wrap) of what gives out the names."""
     return [(place, name, _wrap_names) for place, name in _compat.temporary_points()]
+
+
+def random_places() -> List[Tuple[Any, str, Any]]:
+    """Return (place, name, wrap) of what makes up the random parts."""
+    return [(place, name, _wrap_next) for place, name in _compat.random_name_points()]
+
+
+def _wrap_next(hook: Any, original: Any) -> Any:
+    def make_up(names: Any) -> Any:
+        name = original(names)
+        if hook.active:
+            issued.append(name)
+        return name
+
+    return make_up
 
 
 def _wrap_names(hook: Any, original: Any) -> Any:

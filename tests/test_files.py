@@ -161,11 +161,12 @@ class FileTests(unittest.TestCase):
         folder = tempfile.gettempdir()
         libc = ctypes.CDLL(None)
 
-        def deleted():
-            number, path = tempfile.mkstemp()
+        def deleted(**options):
+            number, path = tempfile.mkstemp(**options)
             os.unlink(path)
             return number
 
+        state = "open, mode r+, deleted"
         makers = [
             (select.epoll, ("epoll", "open")),
             (libc.inotify_init, ("inotify", "open")),
@@ -175,6 +176,8 @@ class FileTests(unittest.TestCase):
             (lambda: os.open(os.devnull, os.O_WRONLY), ("/dev/null", "open, mode w")),
             (deleted, (f"{folder}/tmp*", "open, mode r+, deleted")),
         ]
+        if os.path.isdir("/dev/shm"):
+            makers.append((lambda: deleted(prefix=f"own-{os.getpid()}-", dir="/dev/shm"), ("/dev/shm/own-*-*", state)))
         if hasattr(os, "O_TMPFILE"):
             opens = lambda: os.open(folder, os.O_RDWR | os.O_TMPFILE)  # noqa: E731
             makers.append((opens, (f"{folder}/#*", "open, mode r+, deleted")))
@@ -218,6 +221,33 @@ class FileTests(unittest.TestCase):
         self.assertEqual(self.named(lambda test: write(connect("own.db"))), [(f"{SHOWN}/own.db", "open, mode r+")])
         self.assertEqual(self.named(lambda test: write(shared)), [])
         self.assertTrue(os.path.exists(os.path.join(folder, "shared.db-wal")), "it opened nothing more")
+
+    def test_random_names(self):
+        """What `tempfile` made up is ``*``, in whatever file, folder or address it is: the same in each run."""
+
+        def leaks(test):
+            file = tempfile.NamedTemporaryFile(prefix="upload_", suffix=".csv")
+            self.addCleanup(file.close)
+            folder = tempfile.mkdtemp(prefix="proj-")
+            self.addCleanup(shutil.rmtree, folder)
+            log = open(os.path.join(folder, "log.txt"), "w")
+            self.addCleanup(log.close)
+            server = socket.socket(socket.AF_UNIX)
+            self.addCleanup(server.close)
+            server.bind(os.path.join(folder, "socket"))
+            server.listen()
+
+        first, second = (run_inner(leaks, leak_kinds="file").leaks for _ in range(2))
+        folder = tempfile.gettempdir()
+        self.assertEqual(
+            [(leak.name, leak.state.partition(", held")[0]) for leak in first],
+            [
+                (f"{folder}/upload_*.csv", "open, mode r+"),
+                (f"{folder}/proj-*/log.txt", "open, mode w"),
+                ("listening socket", f"UNIX STREAM, listening on {folder}/proj-*/socket"),
+            ],
+        )
+        self.assertEqual([leak.fingerprint for leak in first], [leak.fingerprint for leak in second])
 
     def test_heap_of_multiprocessing(self):
         """The memory that multiprocessing keeps for its shared values is no leak; a file beside it is."""

@@ -34,6 +34,9 @@ MAY_IMPORT = {
     ),  # fmt: skip
     "report": ("model", "record", "report"),
     "probes.environ": ("model", "origin", "_compat", "probes.protocol", "changes"),
+    "probes.files": (
+        "model", "origin", "facts", "waiting", "_compat", "probes.protocol", "temporary"
+    ),  # fmt: skip
     "probes.tempfiles": ("model", "origin", "_compat", "probes.protocol", "temporary"),
     "exit": ("_compat", "model", "origin", "probes"),
     "fingerprint": ("origin",),

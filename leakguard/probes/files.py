@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Se
 from leakguard import _compat, facts, origin
 from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, advice, class_name
+from leakguard.temporary import without_random_parts
 
 _POLL = 0.002
 _Inode = Tuple[int, int]
@@ -232,6 +233,9 @@ def _name_of(target: str) -> Tuple[str, bool]:
     if path.startswith("/memfd:"):
         return printable(path[1:]), False
     path = re.sub(r"(?<=/)tmp[a-z0-9_]{8}(?=[/.]|$)", "tmp*", origin.show_path(path))
+    path = without_random_parts(path)
+    if path.startswith("/dev/shm/"):
+        path = re.sub(rf"(?<!\d){os.getpid()}(?!\d)", "*", path)
     if is_deleted:
         path = re.sub(r"(?<=/)#[0-9]+$", "#*", path)
     return printable(path or "?"), is_deleted
@@ -303,7 +307,7 @@ def _describe_socket(number: int) -> _Described:
     with sock:
         family = getattr(sock.family, "name", str(sock.family))
         kind = getattr(sock.type, "name", str(sock.type))
-        here, peer = address_text(sock.getsockname), address_text(sock.getpeername)
+        here, peer = (without_random_parts(address_text(name)) for name in (sock.getsockname, sock.getpeername))
         try:
             is_listening = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
         except OSError:  # pragma: no cover - a family that does not know the option
