@@ -1539,10 +1539,10 @@ OLD_JOIN_CODE = getattr(_old_join, "__code__", None)
 JOIN_CODE = threading.Thread.join.__code__ if OLD_JOIN_CODE is None else None
 
 
-def thread_call(thread: Any) -> Tuple[Any, Any]:
-    """The target of a thread and its arguments, while it runs (3.9 to 3.15)."""
+def thread_call(thread: Any) -> Tuple[Any, Any, Any]:
+    """The target of a thread, its arguments and its keyword arguments, while it runs (3.9 to 3.15)."""
     attributes = thread.__dict__
-    return attributes.get("_target"), attributes.get("_args")
+    return attributes.get("_target"), attributes.get("_args"), attributes.get("_kwargs")
 
 
 def _counts_are_exact() -> bool:

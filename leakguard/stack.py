@@ -214,8 +214,9 @@ def lock_of(frames: Sequence[Frame]) -> Any:
     if manager is not None:
         return _unless_free(manager.thing)
     if _is_run(frame):
-        target, arguments = _compat.thread_call(frame.variables["self"])
-        return _waited_for(target) if not arguments else None
+        target, arguments, keywords = _compat.thread_call(frame.variables["self"])
+        has_none = type(arguments) is tuple and not arguments and type(keywords) is dict and not keywords
+        return _waited_for(target) if has_none else None
     if call is None or call.arguments or not call.is_c:
         return None
     if call.function is not None:
@@ -345,7 +346,7 @@ def _is_run(frame: Frame) -> bool:
 
 
 def _claim_run(found: Counter[Key], frame: Frame) -> None:
-    target, arguments = _compat.thread_call(frame.variables["self"])
+    target, arguments, _ = _compat.thread_call(frame.variables["self"])
     is_inlined = RUN_IS_INLINED and type(target) is types.FunctionType
     found[id(target)] += 1  # on the stack, or as the function that the next frame runs
     if type(arguments) is tuple and arguments and not is_inlined:

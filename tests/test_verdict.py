@@ -184,15 +184,21 @@ class StuckThreadTests(VerdictTestCase):
 
     def test_with_a_timeout(self):
         """A wait that ends by itself is not stuck, however long it is."""
-        for target, arguments in (
-            (threading.Event().wait, (1000.0,)),
-            (queue.Queue().get, (True, 1000.0)),
-            (held_lock().acquire, (True, 1000.0)),
+        timed, by_name = {"args": (True, 1000.0)}, {"kwargs": {"timeout": 1000.0}}
+        for name, make, given in (
+            ("Event", lambda: threading.Event().wait, {"args": (1000.0,)}),
+            ("Queue", lambda: queue.Queue().get, timed),
+            ("Lock", lambda: held_lock().acquire, timed),
+            ("Event", lambda: threading.Event().wait, by_name),
+            ("Queue", lambda: queue.Queue().get, by_name),
+            ("SimpleQueue", lambda: queue.SimpleQueue().get, by_name),
+            ("Lock", lambda: held_lock().acquire, by_name),
         ):
-            with self.subTest(target):
-                make = functools.partial(threading.Thread, target=target, args=arguments)
-                del target
-                self.assertEqual(judge(self.forgotten(lambda make=make: [make()])), [WAITING])
+            with self.subTest(name, **given):
+                things = self.forgotten(lambda make=make, given=given: [threading.Thread(target=make(), **given)])
+                self.assertEqual(judge(things), [WAITING])
+            with self.subTest(name):
+                self.assertEqual(judge(self.forgotten(lambda make=make: [threading.Thread(target=make())])), [STUCK])
 
     def test_those_that_wait_for_each_other(self):
         """Threads of which each has what would wake the next are stuck together, and waiting if one may go on."""
