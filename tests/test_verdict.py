@@ -481,6 +481,10 @@ WAYS = {
     "a key of a dict": by(lambda e: {e: None}),
     "a set": by(lambda e: {e}),
     "an attribute": by(lambda e: fill(Service(), e)),
+    "the attributes of an object": by(lambda e: vars(fill(Service(), e))),
+    "its own attributes": by(vars),
+    "the attributes of an inner object": by(lambda e: vars(e._cond)),
+    "a view of its attributes": by(lambda e: vars(e).values()),
     "a slot": by(HasSlot),
     "a closure": by(lambda e: lambda: e),
     "a default argument": by(with_default),
@@ -566,6 +570,21 @@ class WakeTests(VerdictTestCase):
                 stack.close()
                 kept.clear()
                 gc.collect()  # a class is a cycle
+                self.assertEqual(judge(things), [STUCK])
+
+    def test_the_attributes_of_what_waits(self):
+        """Whoever has the attributes of the object that a thread works for can wake it, and so can he of the thread's own."""
+        for name, make in {
+            "thread": Reader,
+            "target": lambda: threading.Thread(target=Service().loop),
+        }.items():
+            with self.subTest(name):
+                things = self.forgotten(lambda make=make: [make()])
+                thread = things[0].thing
+                kept.append(vars(thread if name == "thread" else thread._target.__self__))
+                del thread
+                self.assertEqual(judge(things), [WAITING])
+                kept.clear()
                 self.assertEqual(judge(things), [STUCK])
 
     def test_this_frame(self):
