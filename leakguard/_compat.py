@@ -1584,6 +1584,12 @@ def read_variables(frame: Any) -> Dict[str, Any]:
 MISSING = object()
 
 
+def is_immutable(cls: Any) -> bool:
+    """Whether nobody can change the attributes of a class: one of C's (3.9 to 3.15)."""
+    is_heap_type, is_immutable_type = 1 << 9, 1 << 8
+    return not cls.__flags__ & is_heap_type or bool(cls.__flags__ & is_immutable_type)
+
+
 def class_attribute(thing: Any, name: str) -> Any:
     """What the class of a thing has under a name, as it is there."""
     for cls in type(thing).__mro__:
@@ -1629,17 +1635,20 @@ def is_locked(lock: Any) -> bool:
 
 
 BOOTSTRAP_CODE = threading.Thread._bootstrap.__code__  # type: ignore[attr-defined]
+BOOTSTRAP_INNER_CODE = threading.Thread._bootstrap_inner.__code__  # type: ignore[attr-defined]
+"""What calls a thread's ``run``, from 3.14 by a function of C and by attributes that are set once."""
 RUN_CODE = threading.Thread.run.__code__
+CONDITION_WAIT_CODE = threading.Condition.wait.__code__
 _old_join = getattr(threading.Thread, "_wait_for_tstate_lock", None)
 OLD_JOIN_CODE = getattr(_old_join, "__code__", None)
 """What ``Thread.join`` waits in up to 3.12; from 3.13 it is a call of C in itself."""
 JOIN_CODE = threading.Thread.join.__code__ if OLD_JOIN_CODE is None else None
 
 
-def thread_call(thread: Any) -> Tuple[Any, Any]:
-    """The target of a thread and its arguments, while it runs (3.9 to 3.15)."""
+def thread_call(thread: Any) -> Tuple[Any, Any, Any]:
+    """The target of a thread, its arguments and its keyword arguments, while it runs (3.9 to 3.15)."""
     attributes = thread.__dict__
-    return attributes.get("_target"), attributes.get("_args")
+    return attributes.get("_target"), attributes.get("_args"), attributes.get("_kwargs")
 
 
 def _counts_are_exact() -> bool:

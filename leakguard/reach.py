@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import functools
 import gc
+import itertools
+import sys
 import types
 import weakref
 from sys import getrefcount
@@ -159,7 +161,7 @@ def _holders(
     for number, thing in enumerate(batch):
         if _is_alive(thing):
             alive.add(id(thing))
-        elif counts[number] - seen[number] <= claims.get(id(thing), 0) + claims.get(_group(thing), 0):
+        elif counts[number] - seen[number] <= _most_unseen(thing, claims):
             places.update(holds[number])
             indirect += _indirect_holders(thing)
     unique = {id(one): one for one in [*(found[place] for place in sorted(places)), *indirect]}
@@ -167,10 +169,39 @@ def _holders(
     return list(unique.values())
 
 
+def _most_unseen(thing: Any, claims: Mapping[Key, int]) -> int:
+    """How many references that nobody shows an object may have, and yet be held by nobody alive."""
+    is_within = _VALUES_ARE_WITHIN and type(thing) is dict and not gc.get_referents(thing)
+    return claims.get(id(thing), 0) + claims.get(_group(thing), 0) + is_within
+
+
 def _indirect_holders(thing: Any) -> List[Any]:
-    """What leads to an object without a counted reference: weak references; the frame of a generator, to its owner."""
+    """What leads to an object without a counted reference: weak references; the frame of a generator, to its owner.
+
+    And an object's ``__dict__``, to what is in the object.
+    """
     frames = [getattr(thing, name) for name in _FRAMES.get(type(thing), ())]
-    return [*weakref.getweakrefs(thing), *(frame for frame in frames if frame is not None)]
+    dicts = [_dict_of(thing, "__dict__")] if _has_values(thing) else []
+    return [*weakref.getweakrefs(thing), *(frame for frame in frames if frame is not None), *dicts]
+
+
+_dict_of = object.__getattribute__
+
+
+def _has_values(thing: Any) -> bool:
+    """Whether an object keeps the values of its ``__dict__`` itself, on 3.13: its dict leads to them, and shows none.
+
+    Nor does the object show that it holds the dict. Whoever has the dict is taken to have the object.
+    """
+    if not _VALUES_ARE_WITHIN or _is_alive(thing) or not type(thing).__flags__ & _INLINE_VALUES:
+        return False
+    found = next((cls.__dict__["__dict__"] for cls in type(thing).__mro__ if "__dict__" in cls.__dict__), None)
+    return type(found) is types.GetSetDescriptorType
+
+
+_VALUES_ARE_WITHIN = sys.version_info[:2] == (3, 13)
+_INLINE_VALUES = 1 << 2
+"""The flag of a class whose objects do so (3.13)."""
 
 
 _FRAMES = {
@@ -233,11 +264,13 @@ def prove(
     things: List[Any], alive: Collection[int], *, ends: Sequence[Any], links: Mapping[int, Collection[int]]
 ) -> Dict[int, Node]:
     """Return the graph of some objects as it is at one instant; who is not among them is somebody alive."""
-    counts, weak, held, ours = _at_once(
+    with_values = list(map(_has_values, things))
+    counts, weak, held, ours, dicts = _at_once(
         functools.partial(list, map(getrefcount, things)),
         functools.partial(list, map(weakref.getweakrefs, things)),
         functools.partial(list, map(gc.get_referents, things)),
         functools.partial(list, map(gc.get_referents, ends)),
+        functools.partial(list, map(_dict_of, itertools.compress(things, with_values), itertools.repeat("__dict__"))),
     )
     index = {ident: number for number, ident in enumerate(map(id, things))}
     excess = [count - _OWN for count in counts]
@@ -251,6 +284,11 @@ def prove(
             if ident in index:
                 excess[index[ident]] -= 1
                 sources[index[ident]].add(source)
+    for owner, ident in zip(itertools.compress(index, with_values), map(id, dicts)):
+        sources[index[owner]].add(ident)  # whoever is not in the graph is alive
+        if ident in index and owner not in sources[index[ident]]:
+            excess[index[ident]] -= 1  # the owner's, which it does not show
+            sources[index[ident]].add(owner)
     graph = {}
     for ident, rest, leading, group in zip(index, excess, sources, map(_group, things)):
         leading.discard(0)

@@ -38,6 +38,8 @@ class Value(NamedTuple):
     """Whether the stack's reference to it is one that counts."""
     start: int
     """Where the expression begins, as an index of instructions."""
+    is_sure: bool = False
+    """Whether it is still what the path meant: surely a variable of the frame's own, others may have changed since."""
 
 
 class Call(NamedTuple):
@@ -57,6 +59,27 @@ class Call(NamedTuple):
         """Whether it is a function of C."""
         called = self.method if self.function is None else self.function.thing
         return _compat.is_of(called, _FUNCTIONS_OF_C)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it is surely this function that was called, by whatever path."""
+        if self.function is not None:
+            return self.function.is_sure
+        receiver = self.receiver
+        return receiver is not None and receiver.is_sure and _compat.is_immutable(type(receiver.thing))
+
+    @property
+    def given(self) -> List[Value]:
+        """What a function is called with, and what a method is."""
+        return [*([self.receiver] if self.receiver is not None else []), *self.arguments]
+
+    def received(self, callee: Optional[Frame]) -> List[bool]:
+        """Which of these the frame that runs the function has surely got."""
+        called = self.method if self.function is None else self.function.thing
+        if callee is None or getattr(called, "__code__", None) is not callee.code:
+            return [False for _ in self.given]
+        got = [*callee.parameters(), *([_compat.MISSING] * len(self.given))]
+        return [value.key is not None and value.thing is thing for value, thing in zip(self.given, got)]
 
 
 _FUNCTIONS_OF_C = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
@@ -83,12 +106,12 @@ class Frame:
             if argument not in self.variables:
                 return None
             thing = self.variables[argument]
-            return Value(thing, id(thing), name != "LOAD_FAST_BORROW", end)
+            return Value(thing, id(thing), name != "LOAD_FAST_BORROW", end, name != "LOAD_DEREF")
         if name == "LOAD_GLOBAL":
             thing = self.frame.f_globals.get(argument, self.frame.f_builtins.get(argument))
             return Value(thing, id(thing), True, end)
         if name in _CONSTANTS:
-            return Value(None, None, False, end)
+            return Value(None, None, False, end, True)
         if name == "LOAD_ATTR" and not one.is_method:
             return self._attribute(self.evaluate(end - 1), argument)
         return None
@@ -99,9 +122,10 @@ class Frame:
         found = _compat.plain_attribute(owner.thing, name)
         if found is _compat.MISSING:
             return None
+        is_sure = owner.is_sure and self.code is _compat.BOOTSTRAP_INNER_CODE
         if type(found) is types.FunctionType and _compat.class_attribute(owner.thing, name) is found:
-            return Value(None, method_key(owner.thing, found.__name__), True, owner.start)
-        return Value(found, id(found), True, owner.start)
+            return Value(None, method_key(owner.thing, found.__name__), True, owner.start, is_sure)
+        return Value(found, id(found), True, owner.start, is_sure)
 
     def _call(self) -> Optional[Call]:
         one = self.instructions[self.at]
@@ -132,6 +156,26 @@ class Frame:
         function = self._attribute(receiver, called.argval)
         return Call(called.argval, None, function, arguments, None) if function is not None else None
 
+    def parameters(self) -> List[Any]:
+        """What it was called with by position, `MISSING` where that is not sure."""
+        names = self.code.co_varnames[: self.code.co_argcount]
+        unsure = {*self.code.co_cellvars, *(name for name in names if self._is_assigned(name, 0))}
+        return [_compat.MISSING if name in unsure else self.variables.get(name, _compat.MISSING) for name in names]
+
+    def _is_assigned(self, name: str, start: int) -> bool:
+        """Whether a variable is assigned by an instruction from `start` on."""
+        return any(
+            one.opname.startswith(_ASSIGNS) and name in (one.argval if type(one.argval) is tuple else (one.argval,))
+            for one in self.instructions[start:]
+        )
+
+    def _managing(self, at: int) -> Optional[Value]:
+        """The manager of a block that was entered, which is sure if the variable was not assigned since."""
+        manager = self._managed(at)
+        if manager is not None and manager.is_sure:
+            return manager._replace(is_sure=not self._is_assigned(self.instructions[manager.start].argval, at))
+        return manager
+
     def _leaves(self) -> bool:  # pragma: no cover - Python 3.9 and 3.10, run there
         """Whether the frame may be leaving a block (up to 3.10): then its ``__exit__`` may have been used up."""
         for one in self.instructions[self.at :: -1]:
@@ -160,7 +204,7 @@ class Frame:
             here = self.frame.f_lasti
             for at, one in enumerate(self.instructions if not self._leaves() else ()):
                 if one.opname == "SETUP_WITH" and one.offset < here < one.argval:
-                    manager = self._managed(at)
+                    manager = self._managing(at)
                     if manager is not None:
                         yield manager
             return
@@ -176,12 +220,13 @@ class Frame:
             if [one.opname for one in self.instructions[first : first + 2]] == ["PUSH_EXC_INFO", "WITH_EXCEPT_START"]:
                 begin = min(entry.start for entry in table if entry.target == handler)
                 before = [i for i, one in enumerate(self.instructions) if one.offset < begin]
-                manager = self._managed(before[-1]) if before else None
+                manager = self._managing(before[-1]) if before else None
                 if manager is not None:
                     yield manager
             offset = handler
 
 
+_ASSIGNS = ("STORE_FAST", "DELETE_FAST", "LOAD_FAST_AND_CLEAR")
 _CONSTANTS = ("LOAD_CONST", "LOAD_SMALL_INT", "LOAD_CONST_IMMORTAL", "LOAD_COMMON_CONSTANT")
 
 
@@ -212,11 +257,12 @@ def lock_of(frames: Sequence[Frame]) -> Any:
     frame = frames[0]
     call, manager = frame.call, frame.entered()
     if manager is not None:
-        return _unless_free(manager.thing)
+        return _unless_free(manager.thing) if manager.is_sure else None
     if _is_run(frame):
-        target, arguments = _compat.thread_call(frame.variables["self"])
-        return _waited_for(target) if not arguments else None
-    if call is None or call.arguments or not call.is_c:
+        target, arguments, keywords = _compat.thread_call(frame.variables["self"])
+        has_none = type(arguments) is tuple and not arguments and type(keywords) is dict and not keywords
+        return _waited_for(target) if has_none else None
+    if call is None or call.arguments or not call.is_c or not call.is_sure:
         return None
     if call.function is not None:
         return _waited_for(call.function.thing)
@@ -257,14 +303,17 @@ def joined(frames: Sequence[Frame]) -> Any:
 def claims(thread: Any, frames: Sequence[Frame]) -> Counter[Key]:
     """The references that the thread's frames surely hold and the collector does not see, by what they are for."""
     found: Counter[Key] = Counter()
+    waits = bool(frames) and frames[0].code is _compat.CONDITION_WAIT_CODE
+    condition = frames[0].variables.get("self") if waits else None
     for number, frame in enumerate(frames):
         caller = frames[number + 1] if number + 1 < len(frames) else None
+        callee = frames[number - 1] if number else None
         found[id(frame.frame)] += 1  # the interpreter's
         if not FRAMES_ARE_SEEN:
             _claim_variables(found, frame, caller)
             _claim_function(found, frame, caller)
-        _claim_stack(found, frame, is_top=number == 0)
-        _claim_blocks(found, frame)
+        _claim_stack(found, frame, callee)
+        _claim_blocks(found, frame, callee, condition)
         if _is_run(frame):
             _claim_run(found, frame)
     if frames and frames[-1].code is _compat.BOOTSTRAP_CODE:
@@ -296,9 +345,10 @@ def _lent(frame: Frame, caller: Optional[Frame]) -> Sequence[str]:  # pragma: no
     if call is None:
         return names
     if call.is_c:
-        return ()
-    given = [*([call.receiver] if call.receiver is not None else []), *call.arguments]
-    if call.method is None or call.method.__code__ is not code or len(given) > code.co_argcount or code.co_flags & 0xC:
+        return () if call.is_sure else names
+    given = call.given
+    is_method = call.method is not None and call.received(frame)[0]
+    if not is_method or len(given) > code.co_argcount or code.co_flags & 0xC:
         return names
     return names[len(given) :] + tuple(name for name, value in zip(names, given) if not value.is_counted)
 
@@ -313,25 +363,35 @@ def _claim_function(found: Counter[Key], frame: Frame, caller: Optional[Frame]) 
         found[function_key(code, cells)] += 1
 
 
-def _claim_stack(found: Counter[Key], frame: Frame, *, is_top: bool) -> None:
+def _claim_stack(found: Counter[Key], frame: Frame, callee: Optional[Frame]) -> None:
     """What a call keeps on the caller's stack: up to 3.10 always, later where a function of C is called."""
     call = frame.call
-    if call is None or not (FRAMES_ARE_SEEN or call.is_c):
+    if call is None or not (FRAMES_ARE_SEEN or (call.is_c and call.is_sure)):
         return
-    for value in (call.receiver, call.function, *call.arguments):
-        if value is not None and value.is_counted:
+    for number, (value, is_received) in enumerate(zip(call.given, call.received(callee))):
+        is_receiver = number == 0 and call.receiver is not None
+        if value.is_counted and (is_received or (call.is_sure if is_receiver else value.is_sure)):
             found[value.key] += 1
+    if call.function is not None and call.function.is_counted and call.function.is_sure:
+        found[call.function.key] += 1
 
 
-def _claim_blocks(found: Counter[Key], frame: Frame) -> None:
-    """A ``with`` block keeps the bound ``__exit__`` of its manager, from 3.14 the manager itself."""
+def _claim_blocks(found: Counter[Key], frame: Frame, callee: Optional[Frame], condition: Any) -> None:
+    """A ``with`` block keeps the bound ``__exit__`` of its manager, from 3.14 the manager itself.
+
+    A manager that is no variable is sure if it is the condition that the thread waits in: it has been acquired before.
+    """
     for manager in frame.blocks():
+        if not manager.is_sure and (condition is None or manager.thing is not condition):
+            continue
         if LENDS:
             found[manager.key] += manager.is_counted
         else:
             found[method_key(manager.thing, "__exit__")] += 1
     entered = frame.entered()
-    if entered is not None:
+    if entered is None:
+        return
+    if entered.is_sure or (callee is not None and any(got is entered.thing for got in callee.parameters()[:1])):
         if LENDS:
             found[entered.key] += 2 * entered.is_counted
         else:
@@ -345,7 +405,7 @@ def _is_run(frame: Frame) -> bool:
 
 
 def _claim_run(found: Counter[Key], frame: Frame) -> None:
-    target, arguments = _compat.thread_call(frame.variables["self"])
+    target, arguments, _ = _compat.thread_call(frame.variables["self"])
     is_inlined = RUN_IS_INLINED and type(target) is types.FunctionType
     found[id(target)] += 1  # on the stack, or as the function that the next frame runs
     if type(arguments) is tuple and arguments and not is_inlined:

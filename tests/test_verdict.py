@@ -105,13 +105,51 @@ def closure():
 
 def with_block():
     """A thread that waits at a ``with``."""
-    lock = held_lock()
 
-    def body():
+    def body(lock):
         with lock:
             pass
 
-    return threading.Thread(target=body)
+    return threading.Thread(target=body, args=(held_lock(),))
+
+
+class Worker:
+    """An object whose attribute its methods wait for."""
+
+    def __init__(self, thing):
+        self.thing = thing
+
+    def get(self):
+        """Wait for a simple queue."""
+        self.thing.get()
+
+    def acquire(self):
+        """Wait for a lock."""
+        self.thing.acquire()
+
+    def enter(self):
+        """Wait for a lock at a ``with``."""
+        with self.thing:
+            pass
+
+    def within(self):
+        """Wait for a condition."""
+        with self.thing:
+            self.thing.wait()
+
+
+def free_variable():
+    """A thread that waits for a lock in a cell, and what gives the cell another."""
+    lock = held_lock()
+
+    def body():
+        lock.acquire()
+
+    def change(thing):
+        nonlocal lock
+        lock = thing
+
+    return body, change
 
 
 def within_block():
@@ -142,6 +180,7 @@ STUCK_THREADS = {
     "Lock.acquire": lambda: threading.Thread(target=held_lock().acquire),
     "Lock in a with": with_block,
     "Condition.wait": within_block,
+    "Condition.wait of an attribute": lambda: threading.Thread(target=Worker(threading.Condition()).within),
     "Semaphore.acquire": lambda: threading.Thread(target=threading.Semaphore(0).acquire),
     "Future.result": lambda: threading.Thread(target=concurrent.futures.Future().result),
     "a thread that reads its own queue": Reader,
@@ -184,15 +223,69 @@ class StuckThreadTests(VerdictTestCase):
 
     def test_with_a_timeout(self):
         """A wait that ends by itself is not stuck, however long it is."""
-        for target, arguments in (
-            (threading.Event().wait, (1000.0,)),
-            (queue.Queue().get, (True, 1000.0)),
-            (held_lock().acquire, (True, 1000.0)),
+        timed, by_name = {"args": (True, 1000.0)}, {"kwargs": {"timeout": 1000.0}}
+        for name, make, given in (
+            ("Event", lambda: threading.Event().wait, {"args": (1000.0,)}),
+            ("Queue", lambda: queue.Queue().get, timed),
+            ("Lock", lambda: held_lock().acquire, timed),
+            ("Event", lambda: threading.Event().wait, by_name),
+            ("Queue", lambda: queue.Queue().get, by_name),
+            ("SimpleQueue", lambda: queue.SimpleQueue().get, by_name),
+            ("Lock", lambda: held_lock().acquire, by_name),
         ):
-            with self.subTest(target):
-                make = functools.partial(threading.Thread, target=target, args=arguments)
-                del target
-                self.assertEqual(judge(self.forgotten(lambda make=make: [make()])), [WAITING])
+            with self.subTest(name, **given):
+                things = self.forgotten(lambda make=make, given=given: [threading.Thread(target=make(), **given)])
+                self.assertEqual(judge(things), [WAITING])
+            with self.subTest(name):
+                self.assertEqual(judge(self.forgotten(lambda make=make: [threading.Thread(target=make())])), [STUCK])
+
+    def test_what_a_path_means_now(self):
+        """What a thread waits for in C is not what its path means now, if that is replaced while somebody has both."""
+        for name, make in {
+            "get": queue.SimpleQueue, "acquire": held_lock, "enter": held_lock, "a cell": held_lock,
+        }.items():  # fmt: skip
+            with self.subTest(name):
+                if name == "a cell":
+                    body, change = free_variable()
+                    old = body.__closure__[0].cell_contents
+                else:
+                    worker = Worker(make())
+                    body, change, old = getattr(worker, name), functools.partial(setattr, worker, "thing"), worker.thing
+                    del worker
+                things = start(threading.Thread(target=body))
+                new = make()
+                change(new)
+                new = (new.__enter__, new.__exit__) if name == "enter" and sys.version_info < (3, 14) else new
+                del body, change
+                try:
+                    self.assertEqual(judge(things), [WAITING])
+                finally:
+                    old.put(None) if name == "get" else old.release()
+                    things[0].thing.join()
+                    del new
+
+    def test_a_claim_by_a_path(self):
+        """What an attribute means now is not what the stack holds: whoever has the new one may wake by it."""
+        for name in ("call", "argument", "block"):
+            with self.subTest(name):
+                things = self.forgotten(lambda name=name: [threading.Thread(target=getattr(Relay(), name))])
+                relay = things[0].thing._target.__self__
+                new = Inner(relay.inner.event)
+                relay.inner.event, relay.inner = None, new
+                del relay
+                has = new.__exit__ if name == "block" and sys.version_info < (3, 14) else new
+                del new
+                self.assertEqual(judge(things), [WAITING])
+                del has
+
+    def test_a_block_whose_variable_is_assigned(self):
+        """What a block's variable is now is not its manager, if it was assigned within."""
+        things = self.forgotten(lambda: [threading.Thread(target=reassigns, args=(Inner(threading.Event()),))])
+        other = sys._current_frames()[things[0].thing.ident].f_back.f_back.f_back.f_locals["manager"]
+        has = other.__exit__ if sys.version_info < (3, 14) else other
+        del other
+        self.assertEqual(judge(things), [WAITING])
+        del has
 
     def test_those_that_wait_for_each_other(self):
         """Threads of which each has what would wake the next are stuck together, and waiting if one may go on."""
@@ -262,6 +355,57 @@ class SlottedModule(types.ModuleType):
     """A module that holds something beside its namespace, as one written in C does."""
 
     __slots__ = ("thing",)
+
+
+class Inner:
+    """An object that has an event, and may manage a block."""
+
+    def __init__(self, event):
+        self.event = event
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def wait(self):
+        """Wait for the event."""
+        wait_on_event(self.event)
+
+
+class Relay:
+    """An object that waits for its attribute's event, by several paths."""
+
+    def __init__(self):
+        self.inner = Inner(threading.Event())
+
+    def call(self):
+        """In a method."""
+        self.inner.wait()
+
+    def argument(self):
+        """In a function."""
+        wait_inner(self.inner)
+
+    def block(self):
+        """In a block."""
+        with self.inner:
+            wait_on_event(self.inner.event)
+
+
+def wait_inner(inner):
+    """Wait for an event."""
+    inner.event.wait()
+
+
+def reassigns(manager):
+    """Assign the variable in its block."""
+    with manager:
+        old, manager = manager, Inner(manager.event)
+        old.event = None
+        del old
+        wait_on_event(manager.event)
 
 
 def closure_only():
@@ -475,6 +619,10 @@ WAYS = {
     "a key of a dict": by(lambda e: {e: None}),
     "a set": by(lambda e: {e}),
     "an attribute": by(lambda e: fill(Service(), e)),
+    "the attributes of an object": by(lambda e: vars(fill(Service(), e))),
+    "its own attributes": by(vars),
+    "the attributes of an inner object": by(lambda e: vars(e._cond)),
+    "a view of its attributes": by(lambda e: vars(e).values()),
     "a slot": by(HasSlot),
     "a closure": by(lambda e: lambda: e),
     "a default argument": by(with_default),
@@ -560,6 +708,21 @@ class WakeTests(VerdictTestCase):
                 stack.close()
                 kept.clear()
                 gc.collect()  # a class is a cycle
+                self.assertEqual(judge(things), [STUCK])
+
+    def test_the_attributes_of_what_waits(self):
+        """Whoever has the attributes of the object that a thread works for can wake it, and so can he of the thread's own."""
+        for name, make in {
+            "thread": Reader,
+            "target": lambda: threading.Thread(target=Service().loop),
+        }.items():
+            with self.subTest(name):
+                things = self.forgotten(lambda make=make: [make()])
+                thread = things[0].thing
+                kept.append(vars(thread if name == "thread" else thread._target.__self__))
+                del thread
+                self.assertEqual(judge(things), [WAITING])
+                kept.clear()
                 self.assertEqual(judge(things), [STUCK])
 
     def test_this_frame(self):
