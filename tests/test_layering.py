@@ -95,6 +95,7 @@ PRIVATE_NAMES = {
     ("runner", "_replace"): "the same",
     ("knownfile", "_asdict"): "the same",
     ("verdict", "_replace"): "the same",
+    ("stack", "_replace"): "the same",
     ("timing", "_testMethodName"): "the same as for case",
     ("runner", "_testMethodName"): "the same",
     ("case", "_testMethodName"): "the name of a test's method has no public way to it that a subclass cannot change",
