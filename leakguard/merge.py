@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from itertools import islice
 from sys import intern
@@ -260,7 +261,8 @@ def _read_object(path: str) -> Source:
         reports = _reports_of_before(data, leaks, late, tests)
     about = (_counts(data.get("before")), _typed(data.get("seconds", 0.0), float, int), tuple(map(str, data.get("fixed", ()))))
     problems = tuple(map(str, data.get("problems", ())))
-    return Source(path, RunRecord(_environment(data), tests, reports, *about, problems), True)
+    parts = tuple((_typed(start, int), _counts(before)) for start, before in data.get("parts", ()))
+    return Source(path, RunRecord(_environment(data), tests, reports, *about, problems, parts), True)
 
 
 def _checks(checks: Sequence[Mapping[str, Any]], leaks: Iterator[Leak], late: Iterator[Leak]) -> Iterator[LeakReport]:
@@ -356,29 +358,42 @@ def _report(data: Mapping[str, Any]) -> LeakReport:
 
 def _merged(records: Sequence[RunRecord]) -> RunRecord:
     """Fold records into one: every leak is kept, a test that ran more than once on one platform is one test."""
+    tests, parts = _folded(records)
     if len(records) == 1:
-        return records[0]._replace(tests=tuple(_folded(records)))
+        return records[0]._replace(tests=tests, parts=parts)
     return RunRecord(
         environment={**_common([record.environment for record in records]), **_identity(records)},
-        tests=tuple(_folded(records)),
+        tests=tests,
+        parts=parts,
         reports=tuple(report for record in records for report in record.reports),
         seconds=max((record.seconds for record in records), default=0.0),
         fixed=tuple(dict.fromkeys(line for record in records for line in record.fixed)),
     )
 
 
-def _folded(records: Sequence[RunRecord]) -> Iterator[TestRecord]:
-    """Each test once: in one process its last run counts, among several the worst: nobody knows which was the last."""
-    kept: Dict[Tuple[Any, ...], TestRecord] = {}
+def _folded(records: Sequence[RunRecord]) -> Tuple[Tuple[TestRecord, ...], Tuple[Tuple[int, Tuple[int, ...]], ...]]:
+    """Each test once: in one process its last run counts, among several the worst: nobody knows which was the last.
+
+    It stays among the tests of its process: where these begin is returned, too, if there are several.
+    """
+    kept: Dict[Tuple[Any, ...], Tuple[int, TestRecord]] = {}
+    befores = []
     for record in records:
         platform = tuple(record.environment.get(name) for name in ("python", "implementation", "platform"))
-        for name, test in {test.id: test for test in record.tests}.items():
-            other = kept.get((platform, name))
+        starts = [start for start, _ in record.parts] or [0]
+        first = len(befores)
+        befores += [before for _, before in record.parts] or [record.before]
+        for name, (place, test) in {test.id: (place, test) for place, test in enumerate(record.tests)}.items():
+            part, other = first + bisect_right(starts, place) - 1, kept.get((platform, name))
             if other is not None:
-                worst = min(other, test, key=lambda one: (_SEVERITY.index(one.outcome), one.leaked))
-                test = worst._replace(kinds=tuple(kind for kind in other.kinds if kind in test.kinds))
-            kept[platform, name] = test
-    yield from kept.values()
+                worst = min(other[1], test, key=lambda one: (_SEVERITY.index(one.outcome), one.leaked))
+                part = other[0] if worst is other[1] else part
+                test = worst._replace(kinds=tuple(kind for kind in other[1].kinds if kind in test.kinds))
+            kept[platform, name] = (part, test)
+    found = sorted(kept.values(), key=lambda one: one[0])
+    order = [part for part, _ in found]
+    parts = tuple((bisect_left(order, part), before) for part, before in enumerate(befores)) if len(befores) > 1 else ()
+    return tuple(test for _, test in found), parts
 
 
 def _identity(records: Sequence[RunRecord]) -> Dict[str, str]:

@@ -70,6 +70,9 @@ class RunRecord(NamedTuple):
     problems: Tuple[str, ...] = ()
     """What is incomplete, a sentence each: a file that could not be read, a process that did not end its run."""
 
+    parts: Tuple[Tuple[int, Tuple[int, ...]], ...] = ()
+    """Of several processes, for each: the place in `tests` where its own begin, and what `before` is of it."""
+
     def kinds_checked(self) -> Dict[str, FrozenSet[str]]:
         """The tests that passed wherever they ran, each with the kinds that were checked of it in all of its runs."""
         found: Dict[str, FrozenSet[str]] = {}

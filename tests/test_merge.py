@@ -123,6 +123,31 @@ class ReadTests(FolderCase):
         self.assertEqual(found.environment["python"], "3.13.0, 3.9.1")
 
 
+class PartTests(FolderCase):
+    """Where the tests of each process begin, which its growth is judged by."""
+
+    def parts(self, *paths):
+        """(ids of the tests of each process, what was alive before them)."""
+        record = merge.read(list(paths))
+        ends = [start for start, _ in record.parts[1:]] + [len(record.tests)]
+        return [([test.id for test in record.tests[a:b]], before) for (a, before), b in zip(record.parts, ends)]
+
+    def test_of_each_process(self):
+        """A test that ran in two is among those of the one in which it went worse; a merged report keeps what it knows."""
+        first = self.write("1.jsonl", a_record("1", "a", "both", "b")._replace(before=(1,)))
+        second = self.write("2.jsonl", a_record("2", ("both", "failed"), "c")._replace(before=(7,)))
+        third = self.write("3.jsonl", a_record("3", "d")._replace(before=(9,)))
+        wanted = [(["a", "b"], (1,)), (["both", "c"], (7,))]
+        self.assertEqual(self.parts(first, second), wanted)
+        merged = self.write("merged.json", merge.read([first, second]))
+        self.assertEqual(self.parts(merged), wanted)
+        self.assertEqual(self.parts(merged, third), [*wanted, (["d"], (9,))])
+
+    def test_of_one(self):
+        """One process has no parts."""
+        self.assertEqual(self.parts(self.write("1.json", a_record("1", "a"))), [])
+
+
 class MergedAgainTests(FolderCase):
     """A merged report among others: every process counts once, and nothing is lost."""
 

@@ -237,6 +237,18 @@ class ChartTests(unittest.TestCase):
         self.assertEqual(one.rises, (chart.Rise(4, 1, 3, "test_4"),))
         self.assertIn("(or one of the 2 tests before it, after which it was not counted)", html._rise(one.rises[0]))
 
+    def test_several_processes(self):
+        """Growth is that of one process: another that ends low hides none of it, and what is said is of the one that grew."""
+        grows = counted(2, 3, 4, before=1)
+        rests = counted(2, 2, before=2)
+        both = RunRecord(tests=(*grows.tests, *rests.tests), parts=((0, grows.before), (3, rests.before)))
+        [one] = chart.series(both)
+        self.assertEqual([(rise.number, rise.test) for rise in one.rises], [(1, "test_1"), (1, "test_2"), (1, "test_3")])
+        self.assertEqual(one.lines, [[(0, 1), (1, 2), (2, 3), (3, 4)], [(3, 2), (4, 2), (5, 2)]])
+        figure = html._figure(one, 5)
+        self.assertIn('<span class="growth">1 \u2192 4 in the process that grew most, of 2</span>', figure)
+        self.assertIn("threads alive: 1 before the first test, 4 after the last in the process that grew most, of 2", figure)
+
     def test_nothing_was_counted(self):
         """A run in which nothing was counted has no chart, and says so."""
         self.assertEqual(chart.series(run(tests=[TestRecord("a"), TestRecord("b", live=(-1, -1, -1, -1))])), [])

@@ -35,38 +35,61 @@ class Series(NamedTuple):
     """One of `LIVE` over the run."""
 
     name: str
-    points: Points
+    lines: List[Points]
+    """One of each process: what was counted in it, in the order of its tests."""
     rises: Tuple[Rise, ...]
-    """The greatest first."""
+    """The greatest first, of whatever process."""
+
+    @property
+    def points(self) -> Points:
+        """Those of all processes, one after the other."""
+        return [point for points in self.lines for point in points]
 
     @property
     def peak(self) -> int:
-        """The most that were alive."""
+        """The most that were alive in one process."""
         return max(value for _, value in self.points)
+
+    @property
+    def ends(self) -> Tuple[int, int]:
+        """How many were alive before the first test and after the last, in the process in which they grew most."""
+        first, last = max(((points[0][1], points[-1][1]) for points in self.lines), key=lambda ends: ends[1] - ends[0])
+        return first, last
+
+    @property
+    def where(self) -> str:
+        """Which process the ends are of, where there are several."""
+        return f" in the process that grew most, of {len(self.lines)}" if len(self.lines) > 1 else ""
 
 
 def series(record: RunRecord) -> List[Series]:
     """Return what was counted at least twice, in the order of `LIVE`."""
     found = []
-    counts = [record.before, *(test.live for test in record.tests)]
+    parts = record.parts or ((0, record.before),)
+    ends = [start for start, _ in parts[1:]] + [len(record.tests)]
+    counts = [
+        [(start, before), *((i, test.live) for i, test in enumerate(record.tests[start:end], start + 1))]
+        for (start, before), end in zip(parts, ends)
+    ]
     for column, name in enumerate(LIVE):
-        points = [(i, live[column]) for i, live in enumerate(counts) if len(live) > column and live[column] >= 0]
-        if len(points) > 1:
-            found.append(Series(name, points, _rises(points, record)))
+        lines = [[(i, live[column]) for i, live in part if len(live) > column and live[column] >= 0] for part in counts]
+        lines = [points for points in lines if len(points) > 1]
+        if lines:
+            rises = [rise for points in lines for rise in _rises(points, record)]
+            found.append(Series(name, lines, tuple(sorted(rises, key=lambda rise: (-rise.number, rise.position)))))
     return found
 
 
-def _rises(points: Points, record: RunRecord) -> Tuple[Rise, ...]:
+def _rises(points: Points, record: RunRecord) -> List[Rise]:
     """Where the level rose that the rest of the run never came down from: what comes and goes again is no growth."""
     floors = [value for _, value in points]
     for i in range(len(floors) - 2, -1, -1):
         floors[i] = min(floors[i], floors[i + 1])
-    rises = [
+    return [
         Rise(points[i][0], points[i - 1][0], floors[i] - floors[i - 1], record.tests[points[i][0] - 1].id)
         for i in range(1, len(points))
         if floors[i] > floors[i - 1]
     ]
-    return tuple(sorted(rises, key=lambda rise: (-rise.number, rise.position)))
 
 
 def downsample(points: Points, buckets: int = BUCKETS) -> Points:
@@ -92,8 +115,8 @@ def svg(one: Series, tests: int) -> str:
     low, high = min(map(_value, drawn)), max(map(_value, drawn))
     line = " ".join(f"{_x(position, tests)},{_y(value, low, high)}" for position, value in drawn)
     marks = "".join(_mark(rise, tests) for rise in one.rises[:MARKS])
-    first, last = one.points[0][1], one.points[-1][1]
-    label = html.escape(f"{one.name} alive: {first} before the first test, {last} after the last, at most {high}")
+    first, last = one.ends
+    label = html.escape(f"{one.name} alive: {first} before the first test, {last} after the last{one.where}, at most {high}")
     area = f"{_x(drawn[0][0], tests)},{HEIGHT} {line} {_x(drawn[-1][0], tests)},{HEIGHT}"
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{label}">{marks}'

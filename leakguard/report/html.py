@@ -139,8 +139,8 @@ def _charts(record: RunRecord) -> str:
 
 
 def _figure(one: chart.Series, tests: int) -> str:
-    first, last = one.points[0][1], one.points[-1][1]
-    growth = f"{first:,} \u2192 {last:,}" if first != last else f"{first:,}, no growth"
+    first, last = one.ends
+    growth = (f"{first:,} \u2192 {last:,}" if first != last else f"{first:,}, no growth") + one.where
     named = "".join(_rise(rise) for rise in one.rises[: chart.MARKS])
     rest = one.rises[chart.MARKS :]
     if rest:

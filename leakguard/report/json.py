@@ -32,6 +32,8 @@ def lines(record: RunRecord) -> Iterator[str]:
     yield from _list("tests", (_test(test, owners[test.id]) for test in record.tests))
     yield from _list("checks", (encode(_check(report)) for report in record.reports))
     yield from _field("before", list(record.before))
+    if record.parts:
+        yield from _field("parts", record.parts)
     yield from _list("ignored", map(encode, _ignored(record)))
     yield from _list("fixed", map(encode, record.fixed))
     yield from _list("problems", map(encode, record.problems))
