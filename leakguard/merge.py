@@ -377,7 +377,7 @@ def _folded(records: Sequence[RunRecord]) -> Tuple[Tuple[TestRecord, ...], Tuple
     It stays among the tests of its process: where these begin is returned, too, if there are several.
     """
     kept: Dict[Tuple[Any, ...], Tuple[int, TestRecord]] = {}
-    befores = []
+    befores: List[Tuple[int, ...]] = []
     for record in records:
         platform = tuple(record.environment.get(name) for name in ("python", "implementation", "platform"))
         starts = [start for start, _ in record.parts] or [0]
