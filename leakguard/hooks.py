@@ -162,7 +162,7 @@ def _note_all_executors() -> None:
 
 def _wrap_executor_init(hook: _Hook, original: Any) -> Any:
     @functools.wraps(original)
-    def executor_is_made(self: Any, *args: Any, **kwargs: Any) -> None:
+    def executor_is_made(self: Any, /, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         if hook.active:
             _note_executor(self)
@@ -174,7 +174,7 @@ def _wrap_executor_submit(hook: _Hook, original: Any) -> Any:
     """Workers are started when there is work, but are their executor's, and end with it: the owner is whoever made that."""
 
     @functools.wraps(original)
-    def submit(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def submit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         if not hook.active:
             return original(self, *args, **kwargs)
         birth = self.__dict__.get(BIRTH)
@@ -204,7 +204,7 @@ def _wrap_loop_init(hook: _Hook, original: Any) -> Any:
 
 def _wrap_loop_new(hook: _Hook, original: Any) -> Any:
     @functools.wraps(original)
-    def loop_opens(cls: Any, *args: Any, **kwargs: Any) -> Any:
+    def loop_opens(cls: Any, /, *args: Any, **kwargs: Any) -> Any:
         if not hook.active:
             return original(cls, *args, **kwargs)
         before = _compat.open_descriptors()

@@ -117,7 +117,7 @@ class ClassTests(FixtureTestCase):
                         cls.addClassCleanup(cls.processes.shutdown)
 
                 def test(self):
-                    self.assertEqual(self.threads.submit(int).result(), 0)
+                    self.assertEqual(self.threads.submit(dict, self=1, hook=2).result(), {"self": 1, "hook": 2})
                     if self.ends:
                         self.assertEqual(self.processes.submit(int).result(), 0)
 
