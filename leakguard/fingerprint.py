@@ -28,7 +28,7 @@ _NUMBERS = (
     (r"\d+", "*"),
 )
 
-_INLINED = re.compile(r"(?:(?<=\.)|^)<(?:list|set|dict)comp>(?:\.<locals>\.)?")
+_INLINED = r"(?:(?<=\.)|^)<(?:list|set|dict)comp>(?:\.<locals>\.)?"
 """A frame of its own up to 3.11, a part of the function around it from 3.12 on."""
 
 
@@ -119,7 +119,7 @@ def shown_own_place(place: Optional[str]) -> Optional[str]:
 
 def stable_function(name: str) -> str:
     """A qualified name as it would be if comprehensions were no functions."""
-    name = re.sub(r"\.<locals>\.?$", "", _INLINED.sub("", name))
+    name = re.sub(r"\.<locals>\.?$", "", re.sub(_INLINED, "", name))
     return name.rstrip(".") or "<module>"
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Collection, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
-from leakguard import knownfile
 from leakguard.fingerprint import pattern_of, shown_own_place, shown_place
-from leakguard.knownfile import Entry
 from leakguard.model import ENDED_LATE, UNATTRIBUTED, Leak, LeakReport
 
 if TYPE_CHECKING:
+    from leakguard.knownfile import Entry
     from leakguard.record import RunRecord, TestRecord
 
 VARIABLE = "LEAKGUARD_KNOWN"
@@ -44,6 +43,8 @@ _read: Dict[str, Known] = {}
 
 def read(path: str, source: str) -> Known:
     """Read a file that `source`, a flag or a variable, names. Raises ValueError naming both and the line."""
+    from leakguard import knownfile  # half a millisecond, which only a file costs
+
     try:
         entries = knownfile.read(path)
     except ValueError as error:
@@ -185,6 +186,8 @@ def ratchet(known: Known, gone: Sequence[Entry]) -> List[Entry]:
 
 
 def _entry(leak: Leak, today: str) -> Entry:
+    from leakguard.knownfile import Entry
+
     return Entry(
         fingerprint=leak.fingerprint,
         kind=leak.kind,
