@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import _thread
 import contextlib
-import itertools
 import functools
+import itertools
 import os
 import signal
 import stat

@@ -35,14 +35,13 @@ def _note_running_loops() -> None:
             frame = frame.f_back
 
 
-def _note_all_loops() -> None:
-    """Note every loop there is: once in a process, when asyncio was first imported inside a test."""
+def _note_all(classes: List[Any], note: Callable[[Any], None]) -> None:
+    """Note every loop or executor there is: once in a process, when its class was first imported inside a test."""
     import gc
 
-    classes = tuple(_compat.loop_classes())
     for thing in gc.get_objects():
-        if issubclass(type(thing), classes):
-            note_loop(thing)
+        if issubclass(type(thing), tuple(classes)):
+            note(thing)
 
 
 class _Hook:
@@ -148,16 +147,6 @@ def _wrap_process_start(hook: _Hook, original: Any) -> Any:
 
 def _note_executor(executor: Any) -> None:
     executor.__dict__.setdefault(BIRTH, Birth(current_owner(), []))
-
-
-def _note_all_executors() -> None:
-    """Note the executors that there are: made since the last look, as their class is new."""
-    import gc
-
-    classes = tuple(_compat.executor_classes())
-    for thing in gc.get_objects():
-        if issubclass(type(thing), classes):
-            _note_executor(thing)
 
 
 def _wrap_executor_init(hook: _Hook, original: Any) -> Any:
@@ -432,10 +421,9 @@ class Hooks:
             known = self._late
             if self._users and len(_late_classes()) > len(known):
                 self.install()
-                if any(cls not in known for cls in _compat.loop_classes()):
-                    _note_all_loops()
-                if any(cls not in known for cls in _compat.executor_classes()):
-                    _note_all_executors()
+                for classes, note in ((_compat.loop_classes(), note_loop), (_compat.executor_classes(), _note_executor)):
+                    if any(cls not in known for cls in classes):
+                        _note_all(classes, note)
 
 
 def _late_classes() -> List[Any]:

@@ -119,14 +119,14 @@ class TaskProbe(Probe):
     def isolate(self, things: Sequence[Any]) -> Generator[None, None, List[Tuple[Any, int]]]:
         """Close leaked generators, cancel leaked tasks; what survives is taken out of its loop, which would wait for ever."""
         tasks = [t for t in things if not _is_async_generator(t)]
-        closing = [_close(thing, loop) for thing in things for loop in _loops_of_tests(thing)]
+        left = [(thing, loop) for thing in things if _is_async_generator(thing) for loop in _loops_of(thing)]
+        closing = [_close(generator, loop) for generator, loop in left]
         for _ in range(TURNS_PER_CANCEL if closing else 0):
             yield
         went_on = yield from _cancel_until_they_end([*tasks, *closing])
         yield from _cancel_until_they_end(_closing_tasks())  # of the generators that those tasks were using
-        for thing in things:
-            for loop in _loops_of_tests(thing):
-                _compat.forget_async_generator(loop, thing)
+        for generator, loop in left:
+            _compat.forget_async_generator(loop, generator)
         earlier = [(task, _compat.cancels_of(task) - CANCELS) for task in tasks if went_on.get(id(task)) == CANCELS]
         return [(task, CANCELS + max(cancels, 0)) for task, cancels in earlier]
 
@@ -268,11 +268,14 @@ def _only_closes_a_generator(task: Any) -> bool:
     return not loop.is_running() and not loop.is_closed()
 
 
-def _loops_of_tests(generator: Any) -> List[Any]:
-    """The loop that an async generator was left on, in a list, if that is a test's own: a check can let it turn."""
-    loops = {guard.loop for guard in list(origin.open_guards) if guard.loop is not None}
-    is_generator = _is_async_generator(generator)
-    return [one for one in loops if is_generator and generator in _compat.loop_async_generators(one)]
+def _loops_of_tests() -> Set[Any]:
+    """The loops that are tests' own: a check can let them turn."""
+    return {guard.loop for guard in list(origin.open_guards) if guard.loop is not None}
+
+
+def _loops_of(generator: Any) -> List[Any]:
+    """The loop that an async generator was left on, in a list, if that is a test's own."""
+    return [loop for loop in _loops_of_tests() if generator in _compat.loop_async_generators(loop)]
 
 
 def _close(generator: Any, loop: Any) -> Any:
@@ -285,8 +288,8 @@ def _close(generator: Any, loop: Any) -> Any:
 
 def _closing_tasks() -> List[Any]:
     """The pending tasks of tests' own loops that close an async generator: asyncio makes one where one was dropped."""
-    loops = {guard.loop for guard in list(origin.open_guards) if guard.loop is not None}
-    return [t for loop in loops for t in _compat.tasks_of_loop(loop) if not t.done() and _generator_closed_by(t) is not None]
+    pending = [task for loop in _loops_of_tests() for task in _compat.tasks_of_loop(loop) if not task.done()]
+    return [task for task in pending if _generator_closed_by(task) is not None]
 
 
 def _cancel_until_they_end(tasks: Sequence[Any]) -> Generator[None, None, Dict[int, int]]:
