@@ -83,7 +83,7 @@ DummyThread: type = threading._DummyThread
 
 def is_dummy(thread: Any) -> bool:
     """Whether this is the entry of a thread that Python did not start."""
-    return isinstance(thread, DummyThread)
+    return is_of(thread, DummyThread)
 
 
 def is_only_thread() -> bool:
@@ -109,7 +109,7 @@ def is_thread_alive(thread: threading.Thread, _is_alive: Callable[..., bool] = t
 
     Up to 3.12 a `_DummyThread` says that it is alive for ever: the table of current frames tells.
     """
-    if isinstance(thread, DummyThread):
+    if is_dummy(thread):
         return thread.ident in sys._current_frames()
     try:
         return _is_alive(thread)

@@ -42,6 +42,8 @@ def c_call(frame: Any) -> Optional[Call]:
     """Return what the innermost frame of a thread calls, None if it is Python code that runs there."""
     instructions = _instructions(frame.f_code)
     index = _index(instructions, frame.f_lasti)
+    if index is not None and instructions[index].opname == "FOR_ITER":
+        return _next_line(frame, instructions, index)
     if index is None or not _is_call(instructions[index]):
         return None
     try:
@@ -63,6 +65,16 @@ def c_call(frame: Any) -> Optional[Call]:
     receiver = function.__self__ if _compat.is_of(function, types.BuiltinFunctionType) else owner
     receiver = None if _compat.is_of(receiver, types.ModuleType) else receiver
     return Call(_name(owner, attribute, function), receiver, attribute, argument)
+
+
+def _next_line(frame: Any, instructions: List[Any], index: int) -> Optional[Call]:
+    """Return the call that a ``for`` loop over the lines of a file or pipe makes; None for whatever else it is over."""
+    try:
+        file = _value(frame, instructions, _before(instructions, index - 1, ("GET_ITER",)))
+    except LookupError:
+        return None
+    cls = type(file)
+    return Call(f"io.{cls.__qualname__}.readline", file, "readline") if cls.__module__ == "_io" else None
 
 
 def _name(owner: Any, attribute: str, function: Any) -> Optional[str]:

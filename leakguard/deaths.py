@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import Any, List, Optional, Tuple
 
-from leakguard import _compat, origin
+from leakguard import _compat, origin, temporary
 from leakguard.model import printable
 from leakguard.origin import Death, current_owner
 
@@ -53,8 +53,9 @@ def _whose() -> Any:
 
 def _wrap_thread(hook: Any, original: Any) -> Any:
     def excepthook(args: Any) -> Any:
-        if hook.active and args.exc_type is not SystemExit:  # the one that Python passes over in silence
-            thread = args.thread
+        thread = args.thread
+        is_silent = args.exc_type is SystemExit  # Python passes over it, too
+        if hook.active and not is_silent and not _was_cancelled_by_us(args.exc_type, thread):
             birth = origin.birth_of_thread(thread)
             _note(
                 f"uncaught in thread {printable(thread.name)!r}" if thread is not None else "uncaught in a thread",
@@ -66,6 +67,12 @@ def _wrap_thread(hook: Any, original: Any) -> Any:
 
     excepthook.__module__ = str(_compat.attribute(original, "__module__"))  # who lists what a module is made of goes by it
     return excepthook
+
+
+def _was_cancelled_by_us(exception_type: Any, thread: Any) -> bool:
+    """Whether this is what becomes of ``asyncio.run()`` in a leaked thread: its task is cancelled once it is on record."""
+    is_cancelled = (exception_type.__module__, exception_type.__name__) == ("asyncio.exceptions", "CancelledError")
+    return is_cancelled and origin.REPORTED in getattr(thread, "__dict__", ())
 
 
 def _wrap_unraisable(hook: Any, original: Any) -> Any:
@@ -100,7 +107,7 @@ def _note_of_loop(context: Any) -> None:
         if task in origin.settled_tasks:
             return  # a leak that is on record: what it raised when it was cancelled is our doing
         birth = origin.birth_of_task(task)
-        owner = origin.owner_of(_compat.task_context(task), birth)
+        owner = origin.owner_of(_compat.task_context(task), birth, task.get_loop())
         stack = birth.stack if birth is not None else None
     entries = _compat.entries(context.get("source_traceback")) or _compat.debug_stack(task)
     created = origin.origin_of(stack) or origin.origin_of_traceback(entries)
@@ -205,7 +212,7 @@ def _note(state: str, error: Any, owner: Any, hint: str, created: Optional[str] 
         text = error.__name__ if _compat.is_of(error, type) else str(error)
     for differs, same in _IN_EVERY_RUN:
         text = re.sub(differs, same, text)
-    text = printable(text)
+    text = printable(temporary.without_random_parts(text))
     kind = f"{cls.__module__}.{cls.__qualname__}" if cls is not str else "str"
     origin.deaths.append(Death(text, kind, printable(state), hint, owner, created, stack[::-1]))
 

@@ -307,6 +307,10 @@ OPTIONAL = frozenset({"timer", "exception", "tempfile", "environ", "file"})
 """Kinds that need hooks which the others do without."""
 
 
+SHOW_PATHS = frozenset({"file", "exception", "environ"})
+"""Of these, those in whose texts a path may be that `tempfile` has made up."""
+
+
 class Hooks:
     """All hooks together: installed by the first guard that becomes active, removed by the last."""
 
@@ -398,7 +402,7 @@ class Hooks:
             places += changes.places()
         if "tempfile" in self._wanted:
             places += temporary.places()
-        if "file" in self._wanted:
+        if self._wanted & SHOW_PATHS:
             places += temporary.random_places()
         for hook in [hook for hook in self._buried if hook.is_in_place()]:
             hook.active = True

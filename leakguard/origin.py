@@ -20,6 +20,9 @@ FRAMES = 24
 
 BIRTH, _NOTED = "_leakguard_birth", "_leakguard_noted"
 
+REPORTED = "_leakguard_reported"
+"""Entered in a thread once it is on record, or is no test's."""
+
 open_guards: Set[Any] = set()
 """Guards of tests and blocks that are active now, in any thread."""
 
@@ -244,10 +247,16 @@ def _forget_coroutine(reference: Any) -> None:
     task_births.pop(reference, None)
 
 
-def owner_of(context: Any, birth: Optional[Birth]) -> Any:
-    """The guard that a thing's context names, else the one that its birth was noted for."""
+def owner_of(context: Any, birth: Optional[Birth], loop: Any) -> Any:
+    """The guard that a thing's context names, else the one that its birth was noted for, or that of its loop.
+
+    A thread begins with an empty context, and in debug mode no birth is noted of what it gives to its loop.
+    """
     owner = context.get(OWNER) if context is not None else None
-    return birth.owner if owner is None and birth is not None else owner
+    if owner is None:
+        birth = birth or birth_of_loop(loop)
+        owner = birth.owner if birth is not None else None
+    return owner
 
 
 def birth_of_task(task: Any) -> Optional[Birth]:

@@ -160,5 +160,6 @@ def run(stream: TextIO) -> bool:
             planted.__exit__(None, None, None)
         seen = [leak for leak in guard.leaks if leak.kind == _REPORTED_AS.get(kind, kind)]
         all_seen = all_seen and bool(seen)
-        stream.write(f"{kind:<9} {'seen, created at ' + str(seen[0].origin) if seen else 'NOT SEEN'}\n")
+        created = f", created at {seen[0].origin}" if seen and seen[0].origin else ""  # of files, --leak-trace knows it
+        stream.write(f"{kind:<9} {'seen' + created if seen else 'NOT SEEN'}\n")
     return all_seen

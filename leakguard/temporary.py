@@ -8,6 +8,7 @@ that name is seen when somebody looks.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import deque
 from typing import Any, Deque, List, Tuple
@@ -25,18 +26,21 @@ issued: Deque[str] = deque(maxlen=100_000)
 
 
 def without_random_parts(text: str) -> str:
-    """A path or an address with ``*`` for each random part in it that was seen being made up."""
+    """A text with ``*`` for each random part in it that was seen being made up, or that looks like one in a path."""
     known = set(issued.copy())
     position = 0
     while known and position + _LENGTH <= len(text):
         if text[position : position + _LENGTH] in known:
             text = f"{text[:position]}*{text[position + _LENGTH :]}"
         position += 1
-    return text
+    return _DEFAULT.sub("tmp*", text)
 
 
 _LENGTH = 8
 """Of a random part (3.9 to 3.15)."""
+
+_DEFAULT = re.compile(r"(?<=[/\\])tmp[a-z0-9_]{8}(?![A-Za-z0-9_])")
+"""A part of a path with the prefix that `tempfile` takes where it is given none."""
 
 
 class Temporary:

@@ -97,7 +97,7 @@ class _Case:
 def _stuck(things: List[Thing], ours: Sequence[Any], has_time: Callable[[], bool]) -> List[int]:
     """Return the places of the things that are proved to be stuck."""
     case = _state(things)
-    raw = [thing for kind, thing in things if kind == "thread" and not isinstance(thing, threading.Thread)]
+    raw = [thing for kind, thing in things if kind == "thread" and not _compat.is_of(thing, threading.Thread)]
     ends = [*ours, things, *things, *raw, *_registries()]
     del raw
     try:

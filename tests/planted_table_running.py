@@ -548,6 +548,20 @@ def pipe_read(test):
     return Body(thread, lambda: os.close(there))
 
 
+@plant("thread", "io.TextIOWrapper.readline", "waiting", THREAD)
+def pipe_lines(test):
+    here, there = os.pipe()
+
+    def body():
+        with open(here, encoding="utf-8") as file:
+            for line in file:  # waits
+                pass
+
+    thread = planted(body)
+    thread.start()  # creates
+    return Body(thread, lambda: os.close(there))
+
+
 @plant("thread", "os.read", "waiting", THREAD)
 def os_read(test):
     here, there = os.pipe()

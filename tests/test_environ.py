@@ -86,6 +86,13 @@ class EnvironTests(unittest.TestCase):
         self.assertEqual(self.left(change), expected)
         self.assertIs(sys.modules["colorsys"], colorsys)
 
+    def test_path_that_differs_from_run_to_run(self):
+        """A temporary folder on the import path is shown without its random part."""
+        with tempfile.TemporaryDirectory() as folder:
+            change = lambda: sys.path.append(tempfile.mkdtemp(prefix="plugins-", dir=folder))  # noqa: E731
+            name = os.path.join(tempfile.gettempdir(), "tmp*", "plugins-*")
+            self.assertEqual(self.left(change), [("sys.path", f"added {name!r}")])
+
     def test_signal_handler(self):
         """A handler of a signal."""
         self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))

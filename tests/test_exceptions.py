@@ -11,6 +11,7 @@ import unittest
 from unittest import mock
 
 from leakguard import deaths, origin
+from tests.doubles import JOIN_SECONDS
 from tests.guarded import place, run_inner, run_inner_async
 from tests.planting import run_fresh
 from tests.suites import run_leakguard
@@ -74,6 +75,37 @@ class ThreadTests(unittest.TestCase):
 
         outcome = run_inner(lambda test: run_thread(sys.exit), lambda test: run_thread(list), records, leak_kinds="all")
         self.assertEqual((outcome.leaks, len(seen)), ([], 1))
+
+    def test_what_the_guard_has_cancelled(self):
+        """A thread in ``asyncio.run()`` is on record as a leak: that its task is cancelled then is no leak of its own."""
+
+        def leaks(test):
+            started = threading.Event()
+
+            async def serve():
+                asyncio.get_running_loop().call_later(3600, print)
+                started.set()
+                await asyncio.sleep(3600)
+
+            thread = threading.Thread(target=lambda: asyncio.run(serve(), debug=is_debug), name="server")
+            thread.start()
+            started.wait(JOIN_SECONDS)
+            threads.append(thread)
+
+        kinds = ("thread", "task", "timer", "exception")
+        for is_debug in (False, True):
+            threads = []
+            with self.subTest(is_debug=is_debug):
+                outcome = run_inner(leaks, lambda test: threads[0].join(JOIN_SECONDS), leak_kinds=kinds)
+                found = [(leak.kind, leak.owner) for leak in outcome.leaks]
+                self.assertEqual(found, [(kind, "inner.Inner.test_0") for kind in ("thread", "task", "timer")])
+                self.assertIn("CancelledError", outcome.stderr)
+
+    def test_random_part_of_a_path(self):
+        """The text of an exception is the same in every run, also where it has a temporary path in it."""
+        outcome = run_inner(lambda test: run_thread(lambda: open("/tmp/tmpab12cd_3/x", "rb")), leak_kinds="exception")
+        text = "FileNotFoundError: [Errno 2] No such file or directory: '/tmp/tmp*/x'"
+        self.assertEqual([leak.name for leak in outcome.leaks], [text])
 
     def test_each_is_its_own_test_s(self):
         """Each death is reported once, by the test whose thread it was."""

@@ -356,6 +356,30 @@ class ProxyTests(unittest.TestCase):
         ended.wait(JOIN_SECONDS)
         self.assertLeaks(outcome, "raw, alive")
 
+    def test_thread(self):
+        """A thread whose class says nothing, or that it equals any other, is found as its neighbours are."""
+        released = threading.Event()
+
+        class Odd(threading.Thread):
+            __class__ = property(broken)
+
+        class Equal(threading.Thread):
+            __hash__ = threading.Thread.__hash__
+
+            def __eq__(self, other):
+                return True
+
+        class Unequal(threading.Thread):
+            __hash__, __eq__ = threading.Thread.__hash__, broken
+
+        kinds = (Odd, threading.Thread, Equal, Unequal, Equal)
+        threads = [kind(target=released.wait, args=(JOIN_SECONDS,), daemon=True) for kind in kinds]
+        outcome = run_inner(lambda test: [thread.start() for thread in threads])
+        released.set()
+        for thread in threads:
+            thread.join(JOIN_SECONDS)
+        self.assertLeaks(outcome, *["daemon, alive"] * len(kinds))
+
     def test_exception_in_a_thread(self):
         """An exception that does not say its class or text is noted."""
 

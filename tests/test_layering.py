@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "record": ("model",),
     "ignore": ("model", "_compat"),
     "origin": ("model", "_compat"),
-    "deaths": ("model", "origin", "_compat"),
+    "deaths": ("model", "origin", "temporary", "_compat"),
     "changes": ("model", "origin", "_compat"),
     "temporary": ("model", "origin", "_compat"),
     "hooks": ("changes", "deaths", "temporary", "origin", "_compat"),
@@ -30,10 +30,10 @@ MAY_IMPORT = {
     "facts": ("origin", "bytecode", "_compat"),
     "causes": ("facts",),
     "probes": (
-        "awaiting", "waiting", "model", "origin", "causes", "facts", "fingerprint", "_compat", "probes.protocol"
+        "awaiting", "waiting", "model", "origin", "causes", "facts", "fingerprint", "temporary", "_compat", "probes.protocol"
     ),  # fmt: skip
     "report": ("model", "record", "report"),
-    "probes.environ": ("model", "origin", "_compat", "probes.protocol", "changes"),
+    "probes.environ": ("model", "origin", "_compat", "probes.protocol", "changes", "temporary"),
     "probes.files": (
         "model", "origin", "facts", "waiting", "_compat", "probes.protocol", "temporary"
     ),  # fmt: skip

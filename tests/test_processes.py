@@ -109,6 +109,15 @@ class ProcessTests(unittest.TestCase):
         self.assertEqual((outcome.counts(), children[0].returncode), ((1, 0), -signal.SIGTERM))
         self.assertTrue(is_reaped(children[0].pid))
 
+    def test_command_that_differs_from_run_to_run(self):
+        """The random part of a temporary path in a command is no part of its name, nor of its fingerprint."""
+        one, other = (
+            run_inner(lambda test: child_of(self, ("sh", "-c", "read line", path))).leaks[0]
+            for path in ("/tmp/tmpab12cd_3/socket", "/tmp/tmpzz12cd_4/socket")
+        )
+        self.assertEqual(one.name, "sh -c read line /tmp/tmp*/socket")
+        self.assertEqual((one.name, one.fingerprint), (other.name, other.fingerprint))
+
     def test_stubborn(self):
         """One that ignores SIGTERM is killed."""
         children = []

@@ -193,6 +193,19 @@ To allow one: leak_ignore = {"thread:hub-reader-*": "why"}""",
                 last = message(TITLE, [Leak(kind, name, "alive", OWNER)], 0.5, OWNER).splitlines()[-1]
                 self.assertEqual(last, f'To allow one: leak_ignore = {{"{rule}": "why"}}')
 
+    def test_the_rule_for_what_has_no_name(self):
+        """A thread or task that only Python has named is allowed by its function: its number would stand for all of them."""
+        table = [
+            ("thread", "Thread-12", "thread:chat.Hub.read"),
+            ("thread", "Thread-12 (read)", "thread:Thread-* (read)"),
+            ("task", "Task-7", "task:chat.Hub.read"),
+        ]
+        for kind, name, rule in table:
+            with self.subTest(name):
+                leak = Leak(kind, name, "alive", OWNER, aliases=("some.Class", "chat.Hub.read"))
+                last = message(TITLE, [leak], 0.5, OWNER).splitlines()[-1]
+                self.assertEqual(last, f'To allow one: leak_ignore = {{"{rule}": "why"}}')
+
 
 class NamesTests(unittest.TestCase):
     def test_names(self):

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 from leakguard import _compat, changes, origin
 from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe
+from leakguard.temporary import without_random_parts
 
 
 class Change:
@@ -131,7 +132,7 @@ def _path() -> List[str]:
 
 
 def _changed_path(before: List[str], now: List[str]) -> List[Change]:
-    state = _difference(before, now, lambda entry: printable(origin.show_path(str(entry))))
+    state = _difference(before, now, lambda entry: printable(without_random_parts(origin.show_path(str(entry)))))
     return [Change("sys.path", state, lambda: sys.path.__setitem__(slice(None), before))]
 
 

@@ -232,8 +232,7 @@ def _name_of(target: str) -> Tuple[str, bool]:
     path = target[: -len(_DELETED)] if is_deleted else target
     if path.startswith("/memfd:"):
         return printable(path[1:]), False
-    path = re.sub(r"(?<=/)tmp[a-z0-9_]{8}(?=[/.]|$)", "tmp*", origin.show_path(path))
-    path = without_random_parts(path)
+    path = without_random_parts(origin.show_path(path))
     if path.startswith("/dev/shm/"):
         path = re.sub(rf"(?<!\d){os.getpid()}(?!\d)", "*", path)
     if is_deleted:

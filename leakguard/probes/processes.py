@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 from leakguard import _compat, facts, origin
 from leakguard.model import Leak, printable
 from leakguard.probes.protocol import Probe, advice, class_name, fingerprint
+from leakguard.temporary import without_random_parts
 
 _POLL = 0.005
 _EXEC_SECONDS = 0.1
@@ -95,7 +96,7 @@ class ProcessProbe(Probe):
             command = _command_line(thing.pid)
         if not command or command == _command_line(os.getpid()):
             return "forked child", ("os.fork",)
-        return command, ("subprocess.Popen",)
+        return without_random_parts(command), ("subprocess.Popen",)
 
     def origin(self, thing: Any) -> Optional[str]:
         return origin.origin_of_birth(origin.process_births.get(thing.pid))
@@ -155,7 +156,7 @@ _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 def _end_pools(pools: Sequence[Any]) -> Iterator[None]:
     for pool in pools:
         helper = threading.Thread(target=pool.terminate, name="leakguard ends a pool", daemon=True)
-        helper.__dict__["_leakguard_reported"] = True  # ours: no check asks for it
+        helper.__dict__[origin.REPORTED] = True  # ours: no check asks for it
         helper.start()
         deadline = _compat.clock() + TERMINATE_SECONDS
         while helper.is_alive() and _compat.clock() < deadline:

@@ -52,7 +52,7 @@ class TaskProbe(Probe):
     def owner(self, thing: Any) -> Any:
         if _is_async_generator(thing):
             return None
-        return origin.owner_of(_compat.task_context(thing), origin.birth_of_task(thing))
+        return origin.owner_of(_compat.task_context(thing), origin.birth_of_task(thing), thing.get_loop())
 
     def is_noted(self, thing: Any) -> bool:
         return not _is_async_generator(thing)  # a task's context always says who made it

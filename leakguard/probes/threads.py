@@ -17,7 +17,6 @@ _raw_births = origin.raw_births
 _NO_RAW = -1
 """``_thread._count()`` less the known threads when every thread is known: the main thread is not counted."""
 
-_REPORTED = "_leakguard_reported"
 _POLL = 0.002
 
 
@@ -78,13 +77,13 @@ class ThreadProbe(Probe):
         return _birth(thing) is not None
 
     def identity(self, thing: Any) -> Callable[[Any], bool]:
-        if isinstance(thing, RawThread):
+        if type(thing) is RawThread:
             key = (thing.ident, thing.frame)
-            return lambda other: isinstance(other, RawThread) and (other.ident, other.frame) == key
+            return lambda other: type(other) is RawThread and (other.ident, other.frame) == key
         return super().identity(thing)
 
     def names(self, thing: Any) -> Tuple[str, Tuple[str, ...]]:
-        if isinstance(thing, RawThread):
+        if type(thing) is RawThread:
             if thing.frame is None:
                 return "starting", ()
             code = thing.frame.f_code
@@ -96,7 +95,7 @@ class ThreadProbe(Probe):
         return _name(thing), (class_name(thing), target_name(_compat.thread_target(thing)))
 
     def code(self, thing: Any) -> Any:
-        if isinstance(thing, RawThread):
+        if type(thing) is RawThread:
             return thing.frame.f_code if thing.frame is not None else None
         return _compat.attribute(unwrapped(_compat.thread_target(thing)), "__code__")
 
@@ -105,7 +104,7 @@ class ThreadProbe(Probe):
 
     def settle(self, suspects: Sequence[Any], timeout: float) -> None:
         thread = suspects[0]
-        if isinstance(thread, (RawThread, _compat.DummyThread)) or thread is threading.current_thread():
+        if _compat.is_of(thread, (RawThread, _compat.DummyThread)) or thread is threading.current_thread():
             _compat.pause(min(timeout, _POLL))
         else:
             try:
@@ -135,19 +134,19 @@ class ThreadProbe(Probe):
             waiting_in=waiting_in,
             hint=advice(_facts(thing, frames, waiting_in, idle)),
             aliases=aliases,
-            blocks_exit=isinstance(thing, threading.Thread) and not thing.daemon,
+            blocks_exit=_compat.is_of(thing, threading.Thread) and not thing.daemon,
             origin_stack=origin.birth_texts(_birth(thing)),
         )
 
     def mark(self, things: Sequence[Any]) -> None:
         for thing in things:
-            if isinstance(thing, RawThread):
+            if type(thing) is RawThread:
                 _settled_raw.append(thing.frame)  # until it ends: see _look
             else:
-                thing.__dict__[_REPORTED] = True
+                thing.__dict__[origin.REPORTED] = True
 
     def allow(self, thing: Any) -> Optional[str]:
-        if not isinstance(thing, threading.Thread):
+        if not _compat.is_of(thing, threading.Thread):
             return None
         self.mark([thing])
         return self.names(thing)[0]
@@ -161,18 +160,18 @@ def _name(thread: Any) -> str:
 
 
 def _state(thing: Any, idle: bool) -> str:
-    if isinstance(thing, RawThread):
+    if type(thing) is RawThread:
         return "raw, alive"
-    if isinstance(thing, _compat.DummyThread):
+    if _compat.is_dummy(thing):
         return "foreign, alive"
-    state = "idle" if idle else "timer, alive" if isinstance(thing, threading.Timer) else "alive"
+    state = "idle" if idle else "timer, alive" if _compat.is_of(thing, threading.Timer) else "alive"
     return f"daemon, {state}" if thing.daemon else state
 
 
 def _facts(thing: Any, frames: Sequence[Any], waiting_in: Optional[str], idle: bool) -> facts.Facts:
     creators, flags = facts.made(_birth(thing))
     names: List[str] = []
-    if isinstance(thing, (RawThread, _compat.DummyThread)):
+    if _compat.is_of(thing, (RawThread, _compat.DummyThread)):
         flags.append(facts.RAW)
     else:
         target = unwrapped(_compat.thread_target(thing))
@@ -183,7 +182,7 @@ def _facts(thing: Any, frames: Sequence[Any], waiting_in: Optional[str], idle: b
 
 
 def _birth(thing: Any) -> Optional[origin.Birth]:
-    if isinstance(thing, RawThread):
+    if type(thing) is RawThread:
         return thing.birth
     birth = origin.birth_of_thread(thing)
     if birth is None and _compat.is_dummy(thing):  # a raw thread that has asked for its `current_thread()` since
@@ -198,8 +197,9 @@ def _look(baseline: Any) -> List[Any]:
     known, raw = (baseline, {}) if plain else (_forget_dead(baseline.known), baseline.raw)
     now = _live.copy()
     new: List[Any] = [t for ident, t in now.items() if known.get(ident) is not t]
-    new += [t for t in list(_compat.starting_threads.values()) if t not in new and t not in now.values()]
-    found: List[Any] = [t for t in new if _REPORTED not in t.__dict__ and _compat.is_thread_alive(t)]
+    listed = set(map(id, now.values()))  # a user's class may say of any two threads that they are equal, or raise
+    new += [t for t in list(_compat.starting_threads.values()) if id(t) not in listed]
+    found: List[Any] = [t for t in new if origin.REPORTED not in t.__dict__ and _compat.is_thread_alive(t)]
     found = [t for t in found if not _is_shared_idle_worker(t) and not _was_raw(t, raw) and not _runs_tests(t)]
     if not plain or _count() - len(now) != _NO_RAW or origin.raw_births:
         threads = _raw_threads(now)
@@ -239,7 +239,7 @@ def _forget_dead(known: Dict[int, Any]) -> Dict[int, Any]:
     for ident, thread in list(known.items()):
         if _compat.is_dummy(thread) and not _compat.is_thread_alive(thread):
             del known[ident]
-            thread.__dict__.pop(_REPORTED, None)
+            thread.__dict__.pop(origin.REPORTED, None)
     return known
 
 

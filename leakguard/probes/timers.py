@@ -34,7 +34,7 @@ class TimerProbe(Probe):
         return [handle for ident, handle in _handles().items() if ident not in baseline and ident not in settled]
 
     def owner(self, thing: Any) -> Any:
-        return origin.owner_of(_compat.handle_context(thing), origin.birth_of_timer(thing))
+        return origin.owner_of(_compat.handle_context(thing), origin.birth_of_timer(thing), self.loop_of(thing))
 
     def is_noted(self, thing: Any) -> bool:
         return True  # a handle's context always says who made it

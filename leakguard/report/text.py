@@ -153,6 +153,8 @@ def _quoted(text: str) -> str:
 
 
 def _rule_for(leak: Leak) -> str:
+    if re.fullmatch(r"(Thread|Task)-\d+", leak.name) and leak.aliases:  # Python's own name of whatever has none: its function
+        return f"{leak.kind}:{leak.aliases[-1]}"
     name = re.sub(r"[\[\]*?]", "?", leak.name)
     return f"{leak.kind}:" + re.sub(r"\d+", "*", name, count=0 if leak.kind != "process" else 1).replace("@", "?")
 
