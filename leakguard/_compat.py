@@ -456,7 +456,12 @@ def warnings_are_recorded() -> bool:
 
 
 def runs_test(test: Any, task: Any) -> bool:
-    """Whether a task is the one that runs now, waits for it, or runs a method of the test (3.9 to 3.15)."""
+    """Whether a task is the one that runs now, waits for it, or runs a method of the test (3.9 to 3.15).
+
+    Or whether it is no task but the thread that asks.
+    """
+    if task is live_threads.get(_thread.get_ident()):
+        return True
     tasks = sys.modules.get("asyncio.tasks")
     if tasks is None or not hasattr(task, "get_coro"):
         return False
@@ -696,6 +701,18 @@ def pytest_finalizer() -> Any:
     return None
 
 
+def module_set_up() -> Any:
+    """The name of the module that unittest or pytest is setting up, else None: modules may share a ``setUpModule()``."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "_handleModuleFixture":
+            return frame.f_locals.get("currentModule")
+        if frame.f_globals.get("__name__") == "_pytest.fixtures" and "request" in frame.f_locals:
+            return getattr(getattr(frame.f_locals["request"], "module", None), "__name__", None)
+        frame = frame.f_back
+    return None
+
+
 def module_cleanup_has_failed() -> bool:
     """Whether ``doModuleCleanups`` is running and already holds an exception (up to 3.14 it raises only its first)."""
     frame: Any = sys._getframe(1)
@@ -829,8 +846,18 @@ def exempt_own_task(test: Any, settled: Any) -> None:
 
 def runner_code() -> Any:
     """The code of ``asyncio.Runner.run``, with which an async test runs its parts from 3.11 on."""
-    runner = getattr(sys.modules.get("asyncio.runners"), "Runner", None)
-    return runner.run.__code__ if runner is not None else None
+    return next((cls.run.__code__ for cls in runner_classes()), None)
+
+
+def runner_classes() -> List[Any]:
+    """The class ``asyncio.Runner``, in a list: empty up to 3.10, and while nobody has imported it."""
+    cls = getattr(sys.modules.get("asyncio.runners"), "Runner", None)
+    return [cls] if cls is not None else []
+
+
+def runner_context(runner: Any) -> Any:
+    """The context that an ``asyncio.Runner`` runs everything in, None before its first run (3.11 to 3.15)."""
+    return getattr(runner, "_context", None)
 
 
 LOOP_SET_UP, LOOP_TEAR_DOWN = "_setupAsyncioRunner", "_tearDownAsyncioRunner"
@@ -1310,12 +1337,27 @@ def process_classes() -> List[Any]:
     return [cls] if cls is not None else []
 
 
-def executor_classes() -> List[Any]:
-    """The executors of `concurrent.futures` that somebody has imported."""
-    found = []
-    for module, name in (("thread", "ThreadPoolExecutor"), ("process", "ProcessPoolExecutor")):
-        found.append(getattr(sys.modules.get(f"concurrent.futures.{module}"), name, None))
-    return [cls for cls in found if cls is not None]
+_LATE_STARTERS = (
+    ("concurrent.futures.thread", "ThreadPoolExecutor", "submit"),
+    ("concurrent.futures.process", "ProcessPoolExecutor", "submit"),
+    ("multiprocessing.queues", "Queue", "_start_thread"),  # by its first put()
+)
+
+
+def late_starters() -> Dict[Any, str]:
+    """Classes that somebody has imported -> the method by which they start threads of their own when there is work."""
+    found = {getattr(sys.modules.get(module), name, None): method for module, name, method in _LATE_STARTERS}
+    found.pop(None, None)
+    return found
+
+
+def is_importing(frame: Any) -> bool:
+    """Whether a module is being imported below a frame (``importlib._bootstrap``; 3.9 to 3.15)."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def known_child_objects() -> Iterator[Tuple[int, Any]]:
@@ -1493,9 +1535,14 @@ def _read_spans(filename: str) -> List[_Span]:
 
 
 def raw_environment() -> Dict[Any, Any]:
-    """The environment as the system has it: a tenth of what decoding it costs (3.9 to 3.15)."""
-    data: Dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]
-    return data
+    """The environment as the system has it: a tenth of what decoding it costs (3.9 to 3.15).
+
+    Also where somebody has put a plain dict in its place, which changes nothing for the system.
+    """
+    return next((one._data for one in (os.environ, *_ENVIRONMENTS) if hasattr(one, "_data")), {})
+
+
+_ENVIRONMENTS: Tuple[Any, ...] = tuple(getattr(os, name) for name in ("environb", "environ") if hasattr(os, name))
 
 
 SIGNALS = tuple(int(number) for number in sorted(signal.valid_signals()))

@@ -31,6 +31,7 @@ class Call(NamedTuple):
 UNKNOWN = Call(None)
 
 _MODULES = {"_thread": "threading", "_queue": "queue", "_socket": "socket", "_io": "io", "posix": "os", "nt": "os"}
+_MODULES["_signal"] = "signal"
 _MODULES.update({name: name for name in ("time", "select", "socket", "io", "signal", "fcntl", "threading", "queue")})
 """Modules of C functions that may wait -> where their users find them."""
 

@@ -137,7 +137,8 @@ class TestGuard(Guard):
             except LeakError as error:
                 if not has_returned:
                     raise
-                self.test.addCleanup(_raise, error.with_traceback(None))  # asgiref's frames hold a thread
+                raises = functools.partial(_raise, error.with_traceback(None))  # asgiref's frames hold a thread
+                _compat.add_first_cleanup(self.test, raises)
 
         method.awaitable = look_before_it_returns
 
@@ -199,6 +200,7 @@ class TestGuard(Guard):
     def verdict(self) -> None:
         """Give the verdict, as a cleanup after which no other runs. Raises LeakError."""
         __tracebackhide__ = True  # pytest's word for what unittest calls ``__unittest``
+        self.is_verified = True
         error = self.verify(lambda: _compat.has_failed(self.test, self.result))
         if error is not None:
             raise error
@@ -212,16 +214,15 @@ class TestGuard(Guard):
         while frame is not None and frame.f_code is not _CLEANUPS:
             frame = frame.f_back
         if frame is None or _is_final_pass(frame.f_back):
-            self.is_verified = True
             self.verdict()
 
     def end(self, *, is_interrupted: bool) -> None:
         """End the course; say so if the test ran and was not checked."""
         test, plan = self.test, self.plan
         if not self.is_verified and plan.probes and not self.is_foreign:
-            if _compat.has_cleanup(test, self.first_cleanup):
-                _compat.drop_cleanup(test, self.first_cleanup)
-            elif not is_interrupted and not _is_skipped(test):
+            _compat.drop_cleanup(test, self.first_cleanup)
+            _compat.drop_cleanup(test, self.verdict)
+            if not is_interrupted and not _is_skipped(test, self.result):
                 warn(f"leakguard: {self.subject.title} was not checked for leaks: its cleanups were cleared or not run")
         if plan.names_itself:
             self._subject = _named_by_itself(test)
@@ -244,14 +245,17 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-def _is_skipped(test: Any) -> bool:
-    """Whether the test's class or method was skipped by decorator, so that nothing of it ran."""
+def _is_skipped(test: Any, result: Any) -> bool:
+    """Whether the test was skipped, so that nothing of it ran: by unittest's decorator, or in a framework's own way."""
     method = getattr(test, test._testMethodName, None)
-    return bool(getattr(type(test), "__unittest_skip__", False) or getattr(method, "__unittest_skip__", False))
+    is_decorated = getattr(type(test), "__unittest_skip__", False) or getattr(method, "__unittest_skip__", False)
+    return bool(is_decorated or any(one is test for one, _ in getattr(result, "skipped", ())[-1:]))
 
 
 def _named_by_itself(test: Any) -> Subject:
-    return Subject(str(test.id()), f"{test._testMethodName} ({class_name(type(test))})")
+    name, method = str(test.id()), test._testMethodName
+    what = name if method == "runTest" else method  # a doctest, or a function: all of a class have this one method
+    return Subject(name, f"{what} ({class_name(type(test))})")
 
 
 _PARTS = {"_callSetUp", "_callTestMethod", "_callTearDown", "_callCleanup"}
@@ -273,10 +277,10 @@ def judge(guard: TestGuard, do_cleanups: Callable[[], Any], caller: Any, outcome
 
     A test may call ``doCleanups()`` itself: only the call by ``TestCase.run()`` is the end. `caller` is its frame.
     """
-    guard.is_verified = guard.is_foreign or _is_final_pass(caller)
-    if guard.is_foreign or not guard.is_verified:
+    guard.is_verified = guard.is_foreign  # else the verdict says so itself: an override may run no cleanups at all
+    if guard.is_foreign or not _is_final_pass(caller):
         return outcome
-    guard.test.addCleanup(guard.verdict)
+    _compat.add_first_cleanup(guard.test, guard.verdict)
     return do_cleanups()
 
 
@@ -599,7 +603,7 @@ def guard_module() -> None:
 
     The check runs after ``tearDownModule()`` and the module's other cleanups. Raises LeakError there.
     """
-    name = sys._getframe(1).f_globals.get("__name__", "?")
+    name = _compat.module_set_up() or sys._getframe(1).f_globals.get("__name__", "?")
     if begin_module(name) is not None:
         add_last = _compat.pytest_finalizer()
         if add_last is not None:

@@ -34,6 +34,9 @@ IMMEDIATE_TURNS = 8
 LONGEST_PAUSE = 0.01
 """Seconds between two turns of the test's own loop, at most."""
 
+SUCCESSIONS = 3
+"""Times that a leak is described anew because another one has taken its place meanwhile."""
+
 SAY_AFTER = 1.0
 """Seconds of waiting after which a check says what it waits for."""
 
@@ -123,19 +126,27 @@ class Check:
         return findings
 
     def _sort_out(self, findings: List[Finding]) -> Tuple[List[Finding], List[Thing]]:
-        """Return the findings that are there still, and each one's thing; note those that have ended late."""
+        """Return the findings that are there still, and each one's thing; note those that have ended late.
+
+        Where none is, what has ended may have left another one of the same line: a timer that starts the next one, for ever.
+        """
         from leakguard.verdict import Thing  # 2 ms, which only a leak pays
 
-        left = self._look()  # once, not once a finding: a thousand leaks would be looked at a thousand times
-        kept, things = [], []
-        for finding in findings:
-            same = [s.thing for s in left if s.probe is finding.probe and finding.same(s.thing)]
-            if same:
-                kept.append(finding)
-                things.append(Thing(finding.probe.choice or finding.probe.kind, same[0]))
-            else:
-                self.ended_late.append(finding.leak._replace(verdict=ENDED_LATE, counted=False))
-        return kept, things
+        for last in [False] * SUCCESSIONS + [True]:
+            left = self._look()  # once, not once a finding: a thousand leaks would be looked at a thousand times
+            kept: List[Tuple[Finding, Suspect]] = []
+            ended: List[Finding] = []
+            for finding in findings:
+                same = [s for s in left if s.probe is finding.probe and finding.same(s.thing)]
+                kept += [(finding, same[0])] if same else []
+                ended += [] if same else [finding]
+            following = _successors(ended, left) if not kept else []
+            self.ended_late += [one.leak._replace(verdict=ENDED_LATE, counted=False) for one in ended if not following]
+            kept += [(self._describe(suspect), suspect) for suspect in following]
+            findings = [finding for finding, _ in kept]
+            if last or not following:
+                break
+        return findings, [Thing(s.probe.choice or s.probe.kind, s.thing) for _, s in kept]
 
     def _judge(self, findings: List[Finding], things: List[Thing]) -> None:
         """Enter the verdicts into findings. No variable of a caller's may refer to a thing but for the list of them."""
@@ -346,7 +357,7 @@ class Check:
             return "logged: a test that is not checked may have made it", False
         if self.guard.scope != "run" and all(leak.owner in self.neighbours for leak in leaks):
             return "logged: what was there before made it", True
-        if self.guard.scope != "run" and all(leak.owner in self.failed_owners for leak in leaks):
+        if all(leak.owner in self.failed_owners for leak in leaks):
             return "logged: what made it has failed for a leak already", True
         if self.guard.scope == "module" and _compat.module_cleanup_has_failed():
             return "logged: another cleanup of the module had already failed", True
@@ -398,6 +409,19 @@ watchers: List[Callable[[str], None]] = []
 
 rules_in_force: Dict[Rule, None] = {}
 """The ignore rules of every guard since the run began, in the order in which they came up."""
+
+
+def _successors(ended: Sequence[Finding], left: Sequence[Suspect]) -> List[Suspect]:
+    """Return what has come after findings that have ended: things of the same lines."""
+    lines = {(finding.probe, finding.leak.origin) for finding in ended if finding.leak.origin is not None}
+    return [suspect for suspect in left if (suspect.probe, _line_of(suspect)) in lines]
+
+
+def _line_of(suspect: Suspect) -> Optional[str]:
+    try:
+        return suspect.probe.origin(suspect.thing)
+    except Exception:  # a broken thing, or one that died meanwhile: it is no other's successor
+        return None
 
 
 def _accountable(owner: Any) -> Any:

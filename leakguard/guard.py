@@ -340,15 +340,22 @@ class LeakGuard:
             guard.failed = kind is not None
             guard.loop = _compat.running_loop()
             found = None
-            if not guard.is_clean():
-                steps = Check(guard).verdict(lambda: False)
-                found = await _Turns(steps)
+            try:
+                if not guard.is_clean():
+                    found = await _Turns(Check(guard).verdict(lambda: False))
+            except BaseException:  # cancelled, or interrupted: what there is now is said, and nobody waits for it
+                guard.failed, guard.policy = True, guard.policy._replace(grace=0.0)
+                self._finish(guard, guard.verify())
+                raise
             self._finish(guard, found)
         finally:
             guard.close()
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Guard every call of a function or coroutine function, each with a guard of its own."""
+        """Guard every call of a function or coroutine function, each with a guard of its own.
+
+        A function that returns a coroutine, as a decorated ``async def`` may, is guarded until that has ended.
+        """
         import inspect  # a third of our import, unless somebody has imported it
 
         is_generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
@@ -369,7 +376,12 @@ class LeakGuard:
         @functools.wraps(function)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             with LeakGuard(name=name, **self._options):
-                return function(*args, **kwargs)
+                made = function(*args, **kwargs)
+            return guarded_to_its_end(made) if inspect.iscoroutine(made) else made
+
+        async def guarded_to_its_end(coroutine: Any) -> Any:
+            async with LeakGuard(name=name, **self._options):
+                return await coroutine
 
         return guarded
 

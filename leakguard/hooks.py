@@ -78,7 +78,7 @@ class _Hook:
 def _wrap_start(hook: _Hook, original: Any) -> Any:
     def start(self: Any, *args: Any, **kwargs: Any) -> Any:
         if hook.active and BIRTH not in self.__dict__:
-            birth = self.__dict__[BIRTH] = Birth(OWNER.get() or current_owner(), raw_stack(sys._getframe(1)))
+            birth = self.__dict__[BIRTH] = Birth(current_owner(), raw_stack(sys._getframe(1)))
             if birth_listeners:
                 tell("thread", birth)
         return original(self, *args, **kwargs)
@@ -145,25 +145,27 @@ def _wrap_process_start(hook: _Hook, original: Any) -> Any:
     return start
 
 
-def _note_executor(executor: Any) -> None:
-    executor.__dict__.setdefault(BIRTH, Birth(current_owner(), []))
+def _note_late_starter(thing: Any) -> None:
+    """Note who made an executor or queue; one that a module makes when it is imported is the process's, whoever imports it."""
+    owner = origin.BEFORE if _compat.is_importing(sys._getframe(1)) else current_owner()
+    thing.__dict__.setdefault(BIRTH, Birth(owner, []))
 
 
-def _wrap_executor_init(hook: _Hook, original: Any) -> Any:
+def _wrap_late_starter_init(hook: _Hook, original: Any) -> Any:
     @functools.wraps(original)
-    def executor_is_made(self: Any, /, *args: Any, **kwargs: Any) -> None:
+    def late_starter_is_made(self: Any, /, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         if hook.active:
-            _note_executor(self)
+            _note_late_starter(self)
 
-    return executor_is_made
+    return late_starter_is_made
 
 
-def _wrap_executor_submit(hook: _Hook, original: Any) -> Any:
-    """Workers are started when there is work, but are their executor's, and end with it: the owner is whoever made that."""
+def _wrap_late_start(hook: _Hook, original: Any) -> Any:
+    """Threads that are started when there is work are their executor's, and end with it: the owner is whoever made that."""
 
     @functools.wraps(original)
-    def submit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+    def start_late(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         if not hook.active:
             return original(self, *args, **kwargs)
         birth = self.__dict__.get(BIRTH)
@@ -173,7 +175,7 @@ def _wrap_executor_submit(hook: _Hook, original: Any) -> Any:
         finally:
             OWNER.reset(before)
 
-    return submit
+    return start_late
 
 
 def _wrap_loop_init(hook: _Hook, original: Any) -> Any:
@@ -189,6 +191,31 @@ def _wrap_loop_init(hook: _Hook, original: Any) -> Any:
                 _watch_tasks(self)
 
     return loop_is_made
+
+
+def _wrap_runner_init(hook: _Hook, original: Any) -> Any:
+    @functools.wraps(original)
+    def runner_is_made(self: Any, /, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        owner = OWNER.get()
+        if hook.active and not (owner is not None and owner.makes_loop()):
+            self.run = _run_for_caller(type(self).run, weakref.ref(self))
+
+    return runner_is_made
+
+
+def _run_for_caller(run: Any, runner: Any) -> Any:
+    """Return a runner's ``run()`` for whoever calls it: its context is a copy of the one that it was first called in."""
+
+    @functools.wraps(run)
+    def run_for_caller(*args: Any, **kwargs: Any) -> Any:
+        context = _compat.runner_context(runner())
+        owner = current_owner() if hooks.active and context is not None else None
+        if owner is not None:
+            context.run(OWNER.set, owner)
+        return run(runner(), *args, **kwargs)
+
+    return run_for_caller
 
 
 def _wrap_loop_new(hook: _Hook, original: Any) -> Any:
@@ -322,7 +349,7 @@ class Hooks:
         self._buried: List[_Hook] = []
         self._installed_at = -1
         self._late: List[Any] = []
-        """Classes that are hooked and that may be imported at any time: those of loops, executors and child processes."""
+        """Classes that are hooked and that may be imported at any time: those of loops, child processes and what starts threads late."""
         self._wanted: Set[str] = set()
         self.active = False
         """Whether any guard is: for what outlives the hook that made it."""
@@ -391,8 +418,9 @@ class Hooks:
         places += [(cls, "start", _wrap_process_start) for cls in _compat.process_classes()]
         for cls in _compat.loop_classes():
             places += [(cls, _compat.loop_start(cls), _wrap_loop_start), (cls, "__init__", _wrap_loop_init)]
-        for cls in _compat.executor_classes():
-            places += [(cls, "__init__", _wrap_executor_init), (cls, "submit", _wrap_executor_submit)]
+        places += [(cls, "__init__", _wrap_runner_init) for cls in _compat.runner_classes()]
+        for cls, method in _compat.late_starters().items():
+            places += [(cls, "__init__", _wrap_late_starter_init), (cls, method, _wrap_late_start)]
         places += [(module, "run_coroutine_threadsafe", _wrap_submit) for module in _compat.submit_modules()]
         if "file" in self._wanted:
             places += [(cls, "__new__", _wrap_loop_new) for cls in _compat.loop_classes() if _compat.opens_unseen(cls)]
@@ -425,13 +453,13 @@ class Hooks:
             known = self._late
             if self._users and len(_late_classes()) > len(known):
                 self.install()
-                for classes, note in ((_compat.loop_classes(), note_loop), (_compat.executor_classes(), _note_executor)):
+                for classes, note in ((_compat.loop_classes(), note_loop), (list(_compat.late_starters()), _note_late_starter)):
                     if any(cls not in known for cls in classes):
                         _note_all(classes, note)
 
 
 def _late_classes() -> List[Any]:
-    return [*_compat.loop_classes(), *_compat.process_classes(), *_compat.executor_classes()]
+    return [*_compat.loop_classes(), *_compat.process_classes(), *_compat.late_starters()]
 
 
 hooks = Hooks()

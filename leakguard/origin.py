@@ -50,16 +50,24 @@ class Birth:
 def current_owner() -> Any:
     """The guard in whose course the calling code runs, else None.
 
-    Order: the context, a test that runs in this thread, the owner of this thread's creation.
+    Order: the context, a test that runs in this thread, the owner of this thread's creation. A context that a test has
+    kept for the next one names a test that is over; what still turns on a loop is of that test all the same.
     """
     owner = OWNER.get()
+    if owner is None or (owner.is_over() and _compat.running_loop() is None):
+        here = _open_in(_thread.get_ident())
+        if here is not None:
+            return here
     if owner is None:
-        ident = _thread.get_ident()
-        owner = next((guard for guard in list(open_guards) if guard.ident == ident), None)
-        if owner is None:
-            birth = birth_of_this_thread()
-            owner = birth.owner if birth is not None and birth.owner is not BEFORE else None  # its jobs are not old
+        birth = birth_of_this_thread()
+        owner = birth.owner if birth is not None and birth.owner is not BEFORE else None  # its jobs are not old
     return owner
+
+
+def _open_in(ident: int) -> Any:
+    """The innermost guard of a test or block that runs in a thread; a test has the ident of its class, if none of its own."""
+    guards = [guard for guard in list(open_guards) if (guard.ident or guard.parent.ident) == ident]
+    return next((one for one in guards if all(one.is_within(other) for other in guards)), None)
 
 
 def birth_of_this_thread() -> Optional[Birth]:
@@ -200,7 +208,7 @@ def note_coroutine(coroutine: Any, frame: Any, extra: Any = None) -> None:
     try:
         key = weakref.ref(coroutine, _forget_coroutine)
         if key not in task_births:
-            birth = task_births[key] = Birth(OWNER.get() or current_owner(), raw_stack(frame), extra)
+            birth = task_births[key] = Birth(current_owner(), raw_stack(frame), extra)
             if birth_listeners:
                 tell("task", birth)
     except TypeError:
@@ -234,7 +242,7 @@ def note_timer(handle: Any, frame: Any) -> None:
     """Note where a timer was scheduled."""
     ident = id(handle)
     reference = weakref.ref(handle, lambda _: timer_births.pop(ident, None))
-    timer_births[ident] = reference, Birth(OWNER.get() or current_owner(), raw_stack(frame))
+    timer_births[ident] = reference, Birth(current_owner(), raw_stack(frame))
 
 
 def birth_of_timer(handle: Any) -> Optional[Birth]:
@@ -248,13 +256,15 @@ def _forget_coroutine(reference: Any) -> None:
 
 
 def owner_of(context: Any, birth: Optional[Birth], loop: Any) -> Any:
-    """The guard that a thing's context names, else the one that its birth was noted for, or that of its loop.
+    """The guard that a thing's birth was noted for, else the one that its context names, or that of its loop.
 
     A thread begins with an empty context, and in debug mode no birth is noted of what it gives to its loop.
     """
+    if birth is not None and birth.owner is not None:
+        return birth.owner
     owner = context.get(OWNER) if context is not None else None
     if owner is None:
-        birth = birth or birth_of_loop(loop)
+        birth = birth_of_loop(loop)
         owner = birth.owner if birth is not None else None
     return owner
 

@@ -156,7 +156,7 @@ class Record:
 
     def of_nobody(self) -> List[Leak]:
         """The leaks that count and that no test, class or module has failed for: the run does."""
-        reports = [one for one in self.reports if one.scope == "run" or one.note.startswith("logged: nobody")]
+        reports = [one for one in self.reports if one.note.startswith("logged: nobody") or (one.scope == "run" and not one.note)]
         return [leak for report in reports for leak in report.leaks if leak.counted]
 
     def unused_rules(self) -> List[str]:

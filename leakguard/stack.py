@@ -88,12 +88,15 @@ _FUNCTIONS_OF_C = (types.BuiltinFunctionType, types.MethodDescriptorType, types.
 class Frame:
     """A frame that runs, with its variables as they are now: forget it before references are counted."""
 
-    def __init__(self, frame: Any) -> None:
+    def __init__(self, frame: Any, caller: Optional[Frame] = None) -> None:
         self.frame, self.code = frame, frame.f_code
         self.is_function = bool(self.code.co_flags & 0x1)
         self.variables = _compat.read_variables(frame) if self.is_function else {}
         self.instructions = bytecode.instructions(self.code)
         self.at = max((i for i, one in enumerate(self.instructions) if one.offset <= frame.f_lasti), default=0)
+        self.is_generator = bool(self.code.co_flags & _GENERATORS)
+        self.uncounted: Any = _uncounted(self, caller) if LENDS else ()
+        """The variables whose references may not be counted."""
         self.call = self._call()
 
     def evaluate(self, end: int) -> Optional[Value]:
@@ -106,7 +109,8 @@ class Frame:
             if argument not in self.variables:
                 return None
             thing = self.variables[argument]
-            return Value(thing, id(thing), name != "LOAD_FAST_BORROW", end, name != "LOAD_DEREF")
+            is_counted = name != "LOAD_FAST_BORROW" and argument not in self.uncounted
+            return Value(thing, id(thing), is_counted, end, name != "LOAD_DEREF")
         if name == "LOAD_GLOBAL":
             thing = self.frame.f_globals.get(argument, self.frame.f_builtins.get(argument))
             return Value(thing, id(thing), True, end)
@@ -159,10 +163,10 @@ class Frame:
     def parameters(self) -> List[Any]:
         """What it was called with by position, `MISSING` where that is not sure."""
         names = self.code.co_varnames[: self.code.co_argcount]
-        unsure = {*self.code.co_cellvars, *(name for name in names if self._is_assigned(name, 0))}
+        unsure = {*self.code.co_cellvars, *(name for name in names if self.is_assigned(name))}
         return [_compat.MISSING if name in unsure else self.variables.get(name, _compat.MISSING) for name in names]
 
-    def _is_assigned(self, name: str, start: int) -> bool:
+    def is_assigned(self, name: str, start: int = 0) -> bool:
         """Whether a variable is assigned by an instruction from `start` on."""
         return any(
             one.opname.startswith(_ASSIGNS) and name in (one.argval if type(one.argval) is tuple else (one.argval,))
@@ -173,7 +177,7 @@ class Frame:
         """The manager of a block that was entered, which is sure if the variable was not assigned since."""
         manager = self._managed(at)
         if manager is not None and manager.is_sure:
-            return manager._replace(is_sure=not self._is_assigned(self.instructions[manager.start].argval, at))
+            return manager._replace(is_sure=not self.is_assigned(self.instructions[manager.start].argval, at))
         return manager
 
     def _leaves(self) -> bool:  # pragma: no cover - Python 3.9 and 3.10, run there
@@ -226,17 +230,23 @@ class Frame:
             offset = handler
 
 
+_GENERATORS = 0x20 | 0x80 | 0x200
+"""Flags of the code of generators, coroutines and async generators (see `inspect`)."""
+
 _ASSIGNS = ("STORE_FAST", "DELETE_FAST", "LOAD_FAST_AND_CLEAR")
 _CONSTANTS = ("LOAD_CONST", "LOAD_SMALL_INT", "LOAD_CONST_IMMORTAL", "LOAD_COMMON_CONSTANT")
 
 
 def read(top: Any) -> List[Frame]:
     """The frames of a blocked thread, innermost first; empty if they cannot be read on this Python."""
-    frames: List[Frame] = []
-    while _SUPPORTED and top is not None and len(frames) < 200:
-        frames.append(Frame(top))
+    raw: List[Any] = []
+    while _SUPPORTED and top is not None and len(raw) < 200:
+        raw.append(top)
         top = top.f_back
-    return frames if top is None else []
+    frames: List[Frame] = []
+    for frame in reversed(raw if top is None else []):
+        frames.insert(0, Frame(frame, frames[0] if frames else None))
+    return frames
 
 
 def is_in_call(top: Any) -> bool:
@@ -301,16 +311,22 @@ def joined(frames: Sequence[Frame]) -> Any:
 
 
 def claims(thread: Any, frames: Sequence[Frame]) -> Counter[Key]:
-    """The references that the thread's frames surely hold and the collector does not see, by what they are for."""
+    """The references that the thread's frames surely hold and the collector does not see, by what they are for.
+
+    A generator's frame is held by the generator, as are its variables: the collector sees that, or some of it, so nothing
+    of them is claimed.
+    """
     found: Counter[Key] = Counter()
     waits = bool(frames) and frames[0].code is _compat.CONDITION_WAIT_CODE
     condition = frames[0].variables.get("self") if waits else None
     for number, frame in enumerate(frames):
         caller = frames[number + 1] if number + 1 < len(frames) else None
         callee = frames[number - 1] if number else None
+        if frame.is_generator:
+            continue
         found[id(frame.frame)] += 1  # the interpreter's
         if not FRAMES_ARE_SEEN:
-            _claim_variables(found, frame, caller)
+            _claim_variables(found, frame)
             _claim_function(found, frame, caller)
         _claim_stack(found, frame, callee)
         _claim_blocks(found, frame, callee, condition)
@@ -322,16 +338,29 @@ def claims(thread: Any, frames: Sequence[Frame]) -> Counter[Key]:
     return found
 
 
-def _claim_variables(found: Counter[Key], frame: Frame, caller: Optional[Frame]) -> None:
+def _claim_variables(found: Counter[Key], frame: Frame) -> None:
     code, variables = frame.code, frame.variables
     cells = {*code.co_cellvars, *code.co_freevars}
-    lent = _lent(frame, caller) if LENDS else ()
     for name in code.co_varnames:
-        if name in variables and name not in cells and name not in lent:
+        if name in variables and name not in cells and name not in frame.uncounted:
             found[id(variables[name])] += 1
     for name in cells:
         if name in variables:
             found["cell", id(variables[name])] += 1
+
+
+def _uncounted(frame: Frame, caller: Optional[Frame]) -> Sequence[str]:  # pragma: no cover - Python 3.14 and later, run there
+    """The variables of a frame whose references may not be counted: what the caller has lent to it, and what got its value.
+
+    Where an argument was assigned or deleted since, any of the variables may have got what it was.
+    """
+    lent = _lent(frame, caller)
+    arguments = [name for name in lent if name not in frame.code.co_cellvars]
+    if any(name not in frame.variables or frame.is_assigned(name) for name in arguments):
+        return frame.code.co_varnames
+    values = [frame.variables[name] for name in arguments]
+    others = (name for name in frame.code.co_varnames if any(frame.variables.get(name) is value for value in values))
+    return (*lent, *others)
 
 
 def _lent(frame: Frame, caller: Optional[Frame]) -> Sequence[str]:  # pragma: no cover - Python 3.14 and later, run there

@@ -86,6 +86,14 @@ _ALIASES = {
     "multiprocessing.BaseProcess.join": "multiprocessing.Process.join",
     "asyncio.Process.wait": "asyncio.subprocess.Process.wait",
     "asyncio.Process.communicate": "asyncio.subprocess.Process.communicate",
+    "asyncio._AsCompletedIterator._wait_for_one": "asyncio.as_completed",
+    "asyncio.as_completed.<locals>._wait_for_one": "asyncio.as_completed",
+    "concurrent.futures.Executor.map.<locals>.result_iterator": "concurrent.futures.Executor.map",
+    "multiprocessing._ConnectionBase.recv": "multiprocessing.connection.Connection.recv",
+    "multiprocessing._ConnectionBase.recv_bytes": "multiprocessing.connection.Connection.recv_bytes",
+    "multiprocessing._ConnectionBase.poll": "multiprocessing.connection.Connection.poll",
+    "multiprocessing.wait": "multiprocessing.connection.wait",
+    "selectors._PollLikeSelector.select": "selectors.PollSelector.select",
 }
 
 

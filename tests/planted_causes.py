@@ -379,6 +379,13 @@ def _(outer, test):
     run(outer, ours.recv, 10, undo=lambda: ours.shutdown(socket.SHUT_RDWR), within="run")
 
 
+@plant("connection")
+def _(outer, test):
+    ours, theirs = multiprocessing.Pipe()
+    outer.addCleanup(ours.close)
+    run(outer, ours.poll, 3600, undo=theirs.close, within="poll")
+
+
 @plant("selector")
 def _(outer, test):
     ours, theirs = _pair(outer)

@@ -1,6 +1,8 @@
 """How a test under `LeakGuardMixin` lives: where leaks begin, when the verdict comes, what the policy makes of it."""
 
+import asyncio
 import functools
+import io
 import re
 import signal
 import subprocess
@@ -10,8 +12,9 @@ import unittest
 import unittest.mock
 
 from leakguard import LeakError, LeakGuard, LeakGuardMixin, LeakGuardTestCase, key_test, leak_policy, origin
+from leakguard.runner import GuardedRunner
 from tests.doubles import BlockedThread
-from tests.suites import error_lines, leaks_of, own_record, run_inner
+from tests.suites import error_lines, leaks_of, own_record, run_inner, suite_of
 
 HERE = origin.show_path(__file__)
 
@@ -383,6 +386,56 @@ class LifeTests(LeaksTestCase):
 
         self.assert_leaks(Case, ["left"])
 
+    def test_cleanups_of_one_s_own(self):
+        """The verdict comes by unittest's cleanups, whatever a class or test makes of ``addCleanup()``."""
+        outer = self
+
+        class Case(GuardedCase):
+            def addCleanup(self, name, function):
+                raise AssertionError("nobody else may call it")
+
+            def test(self):
+                outer.leak()
+
+        class Mocked(GuardedCase):
+            def test(self):
+                self.addCleanup = unittest.mock.Mock()
+                outer.leak()
+
+        self.assert_leaks(Case, ["left"])
+        self.assert_leaks(Mocked, ["left"])
+
+    def test_cleanups_that_are_not_run(self):
+        """Where ``doCleanups()`` runs none, or nobody calls it, a leaking test cannot be checked: a RuntimeWarning."""
+        outer = self
+
+        class Replaced:
+            def doCleanups(self):
+                return True
+
+            def test(self):
+                outer.leak()
+
+        class NotCalled:
+            def run(self, result=None):
+                result.startTest(self)
+                self.test()
+                result.addSuccess(self)
+                result.stopTest(self)
+
+            def test(self):
+                outer.leak()
+
+        for body in (Replaced, NotCalled):
+            for base, by_runner in ((LeakGuardMixin, False), (object, True)):
+                bases = (body, unittest.TestCase) if base is object else (base, body, unittest.TestCase)
+                case = type("Case", bases, {"__module__": "inner", "leak_grace": 0.01})
+                run = GuardedRunner(stream=io.StringIO()).run if by_runner else lambda s: s.run(unittest.TestResult())
+                with self.subTest(body.__name__, by_runner=by_runner), self.assertWarns(RuntimeWarning) as caught:
+                    with own_record():
+                        run(suite_of(case))
+                self.assertIn("test (inner.Case) was not checked for leaks", str(caught.warning))
+
     def test_foreign_run_that_clears_cleanups(self):
         """A base class whose run() drops the cleanups cannot be checked: a RuntimeWarning names the test."""
 
@@ -496,6 +549,26 @@ class AssertNoLeaksTests(LeaksTestCase):
 
         self.assert_clean(Case)
         self.assertEqual(errors, [f"1 leak after test ({__name__}.{Case.__qualname__}), waited N s"])
+
+    def test_from_a_helper_thread(self):
+        """The thread that asks is none of what is left."""
+
+        class Case(GuardedCase):
+            def test(self):
+                errors = []
+
+                def ask():
+                    try:
+                        self.assertNoLeaks()
+                    except LeakError as error:
+                        errors.append(error)
+
+                thread = threading.Thread(target=ask)
+                thread.start()
+                thread.join()
+                self.assertEqual(errors, [])
+
+        self.assert_clean(Case)
 
     def test_failure_is_the_test_s_own(self):
         """Let through, it fails the test once, and the leak is on record as of a test that had failed."""
@@ -850,6 +923,38 @@ class BlockTests(LeaksTestCase):
         self.assertEqual(
             normal(str(caught.exception)).splitlines()[0], f"1 leak after {upload.__qualname__}, waited N s"
         )
+
+    def test_function_that_returns_a_coroutine(self):
+        """What is not seen to be an ``async def``, because something is around it, is guarded until it has ended."""
+
+        async def leaks(is_clean):
+            task = asyncio.ensure_future(asyncio.sleep(0 if is_clean else 3600))
+            if is_clean:
+                await task
+            return task
+
+        decorated = LeakGuard(grace=0)(functools.partial(leaks))
+        with own_record() as reports:
+            self.assertTrue(asyncio.run(decorated(True)).done())
+            with self.assertRaises(LeakError):
+                asyncio.run(decorated(False))
+        self.assertEqual([kind for _, kind, _ in leaks_of(reports)], ["task"])
+
+    def test_cancelled_while_it_waits(self):
+        """A block whose check is cancelled says what there is by then, and nobody waits for that any longer."""
+        guards = []
+
+        async def block():
+            async with LeakGuard(grace=60) as guard:
+                guards.append(guard)
+                asyncio.ensure_future(asyncio.sleep(3600))
+                asyncio.current_task().cancel()
+
+        with own_record(), self.assertLogs("leakguard", "WARNING") as logged:
+            with self.assertRaises(asyncio.CancelledError):
+                asyncio.run(block())
+        self.assertEqual([leak.kind for leak in guards[0].leaks], ["task"])
+        self.assertIn("1 leak after block", logged.output[0])
 
     def test_recursive_function(self):
         """A decorated function may call itself: the innermost call owns the leak, which is reported once."""

@@ -269,6 +269,18 @@ class WaitTests(CheckTestCase):
         self.assertIsNone(self.verdict(self.guard(probe)))
         self.assertEqual(self.world.now, 100.4)
 
+    def test_a_chain_without_end(self):
+        """What starts the next one for ever is a leak, by whichever is alive when it is described; what ends is none."""
+        for length, is_over in ((10, False), (2, True)):
+            links = [Thing(f"link-{i}", when_described=True) for i in range(length)]
+            probe = self.probe(*links)
+            plain = probe.suspects
+            probe.suspects = lambda baseline, plain=plain: plain(baseline)[:1]
+            error = self.verdict(self.guard(probe))
+            self.assertEqual(error is None, is_over)
+            if error is not None:
+                self.assertEqual([leak.name for leak in error.leaks], [f"link-{check.SUCCESSIONS + 1}"])
+
     def test_one_that_ends_while_it_is_described(self):
         """A finished thing is never reported: there is a last look after the description."""
         probe = self.probe(Thing("ends", when_described=True), Thing("stays"))

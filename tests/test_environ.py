@@ -71,6 +71,34 @@ class EnvironTests(unittest.TestCase):
         if sys.platform != "win32":
             self.assertEqual(self.left(removes), [("current folder", "removed")])
 
+    def test_environment_that_is_a_copy(self):
+        """A dict in the place of ``os.environ`` is a change, and hides none: neither of what the system has, nor of others."""
+        before = os.environ
+
+        def change():
+            saved = os.environ.copy()
+            os.environ["LG_ADDED"] = "1"
+            os.environ = saved
+            os.umask(0o007)
+
+        mask = os.umask(0o022)
+        self.addCleanup(os.umask, mask)
+        found = [
+            ("os.environ", "replaced by a dict"),
+            ("os.environ['LG_ADDED']", "added"),
+            ("umask", "changed from 022 to 007"),
+        ]
+        self.assertEqual(self.left(change), found)
+        self.assertIs(os.environ, before)
+        with mock.patch.object(os, "environ", {}):  # by a fixture, as far as tests can tell
+            self.assertEqual(run_inner(lambda test: None, leak_kinds="environ").named(), [])
+
+    def test_filter_with_an_address(self):
+        """A filter is shown alike in every run, whatever it was given."""
+        with warnings.catch_warnings():
+            change = lambda: warnings.filterwarnings("ignore", str(object()))  # noqa: E731
+            self.assertEqual(self.left(change), [("warnings.filters", "added 'ignore:<object object>:Warning::0'")])
+
     def test_path_and_modules(self):
         """The import path, and a module that was replaced; one that was imported is no change."""
 

@@ -1,8 +1,11 @@
 """Fixtures of classes and modules: theirs to end, no leak of a test, and a failure of their own if they are left."""
 
 import concurrent.futures
+import importlib
 import multiprocessing
+import os
 import sys
+import tempfile
 import types
 import unittest
 from unittest import mock
@@ -126,6 +129,42 @@ class ClassTests(FixtureTestCase):
 
             self.assert_clean(Case, by_runner=by_runner)
             self.assert_class_leaks(Left, ["left_0"], by_runner=by_runner)
+
+    def test_queue_of_the_class(self):
+        """The thread that feeds a queue of the class, which the first test that puts something starts, is the class's."""
+        for base, by_runner in self.each_way():
+
+            class Case(base):
+                @classmethod
+                def setUpClass(cls):
+                    cls.queue = multiprocessing.Queue()
+                    cls.addClassCleanup(cls.queue.join_thread)
+                    cls.addClassCleanup(cls.queue.close)
+
+                def test(self):
+                    self.queue.put(1)
+                    self.assertEqual(self.queue.get(), 1)
+
+            self.assert_clean(Case, by_runner=by_runner)
+
+    def test_executor_of_a_module_that_is_imported(self):
+        """One that a module makes when it is imported is the process's, whichever test imports the module."""
+        outer = self
+        for base, by_runner in self.each_way():
+            with tempfile.TemporaryDirectory() as folder, mock.patch.object(sys, "path", [folder, *sys.path]):
+                with open(os.path.join(folder, "makes_executor.py"), "w", encoding="utf-8") as file:
+                    file.write("import concurrent.futures\nexecutor = concurrent.futures.ThreadPoolExecutor(1)\n")
+
+                class Case(base):
+                    def test_1(self):
+                        type(self).executor = importlib.import_module("makes_executor").executor
+                        outer.addCleanup(self.executor.shutdown)
+
+                    def test_2(self):
+                        self.executor.submit(int).result()
+
+                self.assert_clean(Case, by_runner=by_runner)
+                del sys.modules["makes_executor"]
 
     def test_executor_from_before(self):
         """Those of one that was made before any guard are nobody's leak; those of a test's own are that test's."""
@@ -405,9 +444,9 @@ class ClassTests(FixtureTestCase):
 class ModuleTests(FixtureTestCase):
     """setUpModule, tearDownModule and module cleanups: by `guard_module()`, by the runner, and by both."""
 
-    def module(self, *, guarded, set_up=None, tear_down=None, base=Plain):
+    def module(self, *, guarded, set_up=None, tear_down=None, base=Plain, name="fixture_module"):
         """A module with one clean test; `guarded` if its setUpModule calls guard_module(). Return its suite."""
-        module = types.ModuleType("fixture_module")
+        module = types.ModuleType(name)
         source = "def setUpModule():\n"
         source += "    guard_module()\n" if guarded else ""
         source += "    set_up and set_up()\n"
@@ -456,6 +495,16 @@ class ModuleTests(FixtureTestCase):
             for guarded, by_runner in self.each_way():
                 suite = self.module(guarded=guarded, set_up=self.leak, base=base)
                 self.assert_module_leaks(suite, ["left"], by_runner=by_runner)
+
+    def test_shared_set_up_module(self):
+        """Modules that import one ``setUpModule()`` are named each by its own name."""
+        suite = unittest.TestSuite()
+        for name in ("one_module", "other_module"):
+            self.module(guarded=True, set_up=self.leak, name=name)
+            sys.modules[name].setUpModule = sys.modules["one_module"].setUpModule
+            suite.addTests(suite_of(sys.modules[name].Case))
+        _, reports = self.run_suite(suite, by_runner=False)
+        self.assertEqual([owner for owner, _, _ in leaks_of(reports)], ["one_module", "other_module"])
 
     def test_tear_down_module_and_cleanup(self):
         """What tearDownModule or a module cleanup starts and leaves is a leak of the module."""

@@ -24,6 +24,10 @@ class Owner:
 
     ident = -1
 
+    def is_over(self):
+        """It is at work."""
+        return False
+
 
 class HookTestCase(unittest.TestCase):
     """Tests with hooks of their own, which leave those of a run that is guarded itself alone."""

@@ -88,6 +88,7 @@ ASYNCIO = {
 
 PRIVATE_NAMES = {
     ("model", "_asdict"): "a method of named tuples, documented",
+    ("guard", "_replace"): "a method of named tuples, documented",
     ("check", "_replace"): "the same",
     ("merge", "_replace"): "the same",
     ("merge", "_fields"): "the same",

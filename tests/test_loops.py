@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import sys
 import threading
@@ -9,7 +10,7 @@ import unittest
 from unittest import mock
 
 from leakguard import LeakGuardAsyncTestCase, check
-from tests.doubles import JOIN_SECONDS
+from tests.doubles import JOIN_SECONDS, BlockedThread
 from tests.guarded import PATIENT, place, run_inner, run_inner_async
 
 
@@ -222,6 +223,40 @@ class LoopTests(unittest.TestCase):
         self.assertEqual(sorted(leak.kind for leak in outcome.leaks), ["task", "thread"])
         self.assertEqual({leak.owner for leak in outcome.leaks}, {"inner.Inner.test_0"})
         loops.clear()
+
+    @unittest.skipIf(sys.version_info < (3, 11), "asyncio.Runner is new in 3.11")
+    def test_runner_of_the_class(self):
+        """What a test leaves on a runner that several tests share is its own: the runner's context is an older one's."""
+        runner = asyncio.Runner()
+        self.addCleanup(runner.close)
+
+        def leaves(thing):
+            async def leave():
+                if thing == "task":
+                    self.kept = asyncio.ensure_future(asyncio.sleep(3600))
+                elif thing == "thread":
+                    BlockedThread(name="left").start_in(self)
+
+            return lambda test: runner.run(leave())
+
+        for is_debug in (False, True):
+            runner.get_loop().set_debug(is_debug)
+            outcome = run_inner(leaves(""), leaves("task"), leaves("thread"), leaves(""))
+            found = [(leak.kind, leak.owner) for leak in outcome.leaks]
+            self.assertEqual(found, [("task", "inner.Inner.test_1"), ("thread", "inner.Inner.test_2")])
+
+    def test_context_that_is_kept(self):
+        """What is started in the context of an earlier test, or in an empty one, is of the test that starts it."""
+        kept = [contextvars.Context()]
+
+        def keeps(test):
+            kept.append(contextvars.copy_context())
+
+        def starts(place):
+            return lambda test: kept[place].run(BlockedThread(name="left").start_in, self)
+
+        outcome = run_inner(keeps, starts(0), starts(1))
+        self.assertEqual([leak.owner for leak in outcome.leaks], ["inner.Inner.test_1", "inner.Inner.test_2"])
 
     def test_subclass_of_the_async_case(self):
         """Tests of a class that has both sync and async methods are guarded alike."""

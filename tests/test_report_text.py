@@ -1,5 +1,6 @@
 """`leakguard.report.text`: the message and the summary, letter for letter."""
 
+import itertools
 import unittest
 
 from leakguard.model import Leak, LeakReport
@@ -193,6 +194,13 @@ To allow one: leak_ignore = {"thread:hub-reader-*": "why"}""",
                 last = message(TITLE, [Leak(kind, name, "alive", OWNER)], 0.5, OWNER).splitlines()[-1]
                 self.assertEqual(last, f'To allow one: leak_ignore = {{"{rule}": "why"}}')
 
+    def test_names_in_any_order(self):
+        """The same leaks are called by the same names, whichever of them came first."""
+        leaks = [Leak("thread", name, "alive", OWNER, origin="a.py:1 in f") for name in ("b", "a10", "a9", "c")]
+        texts = {message(TITLE, list(order), 0.5, OWNER) for order in itertools.permutations(leaks)}
+        self.assertEqual(len(texts), 1, texts)
+        self.assertIn("4 threads 'a9' and 3 more", texts.pop())
+
     def test_the_rule_for_what_has_no_name(self):
         """A thread or task that only Python has named is allowed by its function: its number would stand for all of them."""
         table = [
@@ -222,7 +230,7 @@ class NamesTests(unittest.TestCase):
             ([f"w-{2 * i}" for i in range(6)], "'w-0, 2, 4, 6, 8, 10'"),
             ([f"w-{2 * i}" for i in range(7)], "like 'w-0'"),
             (["w-08", "w-09", "w-10"], "'w-08..10'"),
-            (["w-1", "w-01"], "'w-1' and 1 more"),
+            (["w-1", "w-01"], "'w-01' and 1 more"),
             (["w-00", "w-01"], "'w-00..01'"),
             (["pool-1_0", "pool-1_1"], "'pool-1_0..1'"),
             (["Thread-1 (f2)", "Thread-2 (f2)"], "'Thread-1..2 (f2)'"),
@@ -230,7 +238,7 @@ class NamesTests(unittest.TestCase):
             (["w", "w-1"], "'w' and 1 more"),
             (["w-\u0661", "w-\u0662"], "'w-\u0661' and 1 more"),
             (["w-1", "x-2"], "'w-1' and 1 more"),
-            (["b", "a", "c"], "'b' and 2 more"),
+            (["b", "a", "c"], "'a' and 2 more"),
             (["w-1 (f)", "w-2 (g)"], "'w-1 (f)' and 1 more"),
             (["1", "2"], "'1..2'"),
         ]

@@ -170,6 +170,30 @@ class OwnLoopTests(unittest.TestCase):
                 self.assertNotIn("Task was destroyed", outcome.stderr)
                 self.assertGreaterEqual(len(seen), min(swallows, 2))
 
+    def test_successor_of_a_cancelled_one(self):
+        """A task that is made when the leaked one is cancelled, and that swallows cancellation, does not hold up the run."""
+
+        async def leaks(test):
+            async def stubborn():
+                while True:
+                    try:
+                        await asyncio.sleep(3600)
+                    except asyncio.CancelledError:
+                        pass
+
+            async def supervise():
+                try:
+                    await asyncio.sleep(3600)
+                finally:
+                    kept.append(asyncio.ensure_future(stubborn()))
+
+            kept.append(asyncio.ensure_future(supervise()))
+            await asyncio.sleep(0)
+
+        kept = []
+        outcome = run_inner_async(leaks, lambda test: None)
+        self.assertEqual((outcome.counts(), len(kept)), ((1, 0), 2))
+
     def test_nothing_said_of_destroyed_tasks(self):
         """asyncio says nothing of a task that the guard took out of its loop."""
         messages = []

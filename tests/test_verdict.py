@@ -21,7 +21,7 @@ from unittest import mock
 
 from leakguard import _compat, check, reach, verdict
 from leakguard.verdict import Thing, judge
-from tests.doubles import BlockedThread
+from tests.doubles import JOIN_SECONDS, BlockedThread
 from tests.forgotten import start, wait_on_event, wake
 from tests.guarded import place, run_inner, run_inner_async
 
@@ -286,6 +286,51 @@ class StuckThreadTests(VerdictTestCase):
         del other
         self.assertEqual(judge(things), [WAITING])
         del has
+
+    def test_other_names_of_what_is_lent(self):
+        """From 3.14 what a function was called with may not be counted, nor what it calls by another name: who has it wakes it."""
+
+        def by_name(event):
+            mine = event
+            mine.wait()
+
+        def by_choice(event):
+            mine = event or None
+            del event
+            mine.wait()
+
+        def by_block(event):
+            condition = event._cond
+            with condition:
+                condition.wait()
+
+        for wait in (by_name, by_choice, by_block):
+            with self.subTest(wait.__name__):
+                event = threading.Event()
+                thread = threading.Thread(target=lambda event, wait: wait(event), args=(event, wait), daemon=True)
+                things = start(thread)
+                del thread
+                gc.collect()
+                self.assertEqual(judge(things), [WAITING])
+                event.set()
+                things[0].thing.join(JOIN_SECONDS)
+                self.assertFalse(things[0].thing.is_alive())
+
+    def test_frame_of_a_generator(self):
+        """What a thread runs of a generator is held by the generator: who has its frame reaches what is in that."""
+
+        def reads(things):
+            while (yield things.get()) != "end":
+                pass
+
+        generator = reads(queue.SimpleQueue())
+        frame = generator.gi_frame
+        things = start(threading.Thread(target=generator.__next__, daemon=True))
+        del generator
+        gc.collect()
+        self.assertEqual(judge(things), [WAITING])
+        frame.f_locals["things"].put("end")
+        things[0].thing.join(JOIN_SECONDS)
 
     def test_those_that_wait_for_each_other(self):
         """Threads of which each has what would wake the next are stuck together, and waiting if one may go on."""

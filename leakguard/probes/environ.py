@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import warnings
@@ -90,6 +91,27 @@ class EnvironProbe(Probe):
 
 
 # -- what is looked at: how to read it, and the changes between two readings ----------------------
+
+
+class _Same:
+    """One object, which is equal to itself alone: a dict may be equal to what it has taken the place of."""
+
+    __slots__ = ("thing",)
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.thing is other.thing
+
+
+def _environment() -> _Same:
+    return _Same(os.environ)
+
+
+def _changed_environment(before: _Same, now: _Same) -> List[Change]:
+    state = f"replaced by a {printable(type(now.thing).__qualname__)}"
+    return [Change("os.environ", state, lambda: setattr(os, "environ", before.thing))]
 
 
 def _changed_variables(before: Dict[Any, Any], now: Dict[Any, Any]) -> List[Change]:
@@ -206,7 +228,7 @@ def _show_filter(entry: Any) -> str:
     """A filter as ``-W`` takes it: action, message, category, module."""
     action, message, category, module, line = entry
     parts = [action, getattr(message, "pattern", message), category.__name__, getattr(module, "pattern", module)]
-    text = ":".join(str(part or "") for part in [*parts, line])
+    text = re.sub(r" at 0x[0-9A-Fa-f]+", "", ":".join(str(part or "") for part in [*parts, line]))
     return printable(text.rstrip(":"))
 
 
@@ -233,6 +255,7 @@ def _as_it_is(value: Any) -> Any:
 
 
 _STATE: Tuple[Tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Any, Any], List[Change]]], ...] = (
+    (_environment, _as_it_is, _changed_environment),
     (_compat.raw_environment, dict, _changed_variables),
     (_folder, _as_it_is, _changed_folder),
     (_path, list, _changed_path),

@@ -20,6 +20,8 @@ _NOTHING: FrozenSet[Any] = frozenset()
 _POLL = 0.002
 CANCELS = 6
 """How often a leaked task is cancelled before it is taken out of its loop."""
+GENERATIONS = 3
+"""How often those are cancelled that the last ones made when they were cancelled, before they are taken out, too."""
 TURNS_PER_CANCEL = 4
 TURN_SECONDS = 0.5
 """How long a loop of another thread is waited for at most until it has made the tasks that it was given."""
@@ -119,16 +121,26 @@ class TaskProbe(Probe):
     def isolate(self, things: Sequence[Any]) -> Generator[None, None, List[Tuple[Any, int]]]:
         """Close leaked generators, cancel leaked tasks; what survives is taken out of its loop, which would wait for ever."""
         tasks = [t for t in things if not _is_async_generator(t)]
+        before, owners = _pending_of_tests(), [self.owner(task) for task in tasks]
         left = [(thing, loop) for thing in things if _is_async_generator(thing) for loop in _loops_of(thing)]
         closing = [_close(generator, loop) for generator, loop in left]
         for _ in range(TURNS_PER_CANCEL if closing else 0):
             yield
         went_on = yield from _cancel_until_they_end([*tasks, *closing])
         yield from _cancel_until_they_end(_closing_tasks())  # of the generators that those tasks were using
+        for _ in range(GENERATIONS if tasks else 0):  # what those tasks made when they were cancelled
+            yield from _cancel_until_they_end(self._made_since(before, owners))
+        for task in self._made_since(before, owners):
+            _compat.unregister_task(task)
         for generator, loop in left:
             _compat.forget_async_generator(loop, generator)
         earlier = [(task, _compat.cancels_of(task) - CANCELS) for task in tasks if went_on.get(id(task)) == CANCELS]
         return [(task, CANCELS + max(cancels, 0)) for task, cancels in earlier]
+
+    def _made_since(self, before: List[Any], owners: List[Any]) -> List[Any]:
+        """The tasks of these owners that were not pending before: the loop would wait for them for ever, too."""
+        known, whose = set(map(id, before)), set(map(id, owners))
+        return [task for task in _pending_of_tests() if id(task) not in known and id(self.owner(task)) in whose]
 
     def allow(self, thing: Any) -> Optional[str]:
         if not (hasattr(thing, "get_coro") and hasattr(thing, "get_loop")):
@@ -288,8 +300,12 @@ def _close(generator: Any, loop: Any) -> Any:
 
 def _closing_tasks() -> List[Any]:
     """The pending tasks of tests' own loops that close an async generator: asyncio makes one where one was dropped."""
-    pending = [task for loop in _loops_of_tests() for task in _compat.tasks_of_loop(loop) if not task.done()]
-    return [task for task in pending if _generator_closed_by(task) is not None]
+    return [task for task in _pending_of_tests() if _generator_closed_by(task) is not None]
+
+
+def _pending_of_tests() -> List[Any]:
+    """The pending tasks of tests' own loops."""
+    return [task for loop in _loops_of_tests() for task in _compat.tasks_of_loop(loop) if not task.done()]
 
 
 def _cancel_until_they_end(tasks: Sequence[Any]) -> Generator[None, None, Dict[int, int]]:

@@ -209,12 +209,15 @@ def _look(baseline: Any) -> List[Any]:
 
 
 def _runs_tests(thread: Any) -> bool:
-    """Whether a thread that no guard has made is running a test: it is a runner's, as the one that looks is."""
+    """Whether a thread that no guard has made is running tests or their fixtures: it is a runner's, as the one that looks is."""
     birth = _birth(thread)
     if birth is not None and birth.owner is not None:
         return False
     frames = origin.frames_of(sys._current_frames().get(thread.ident))
-    return any(f.f_code.co_name == "run" and f.f_globals.get("__name__") == "unittest.case" for f in frames)
+    return any(f.f_code.co_name == "run" and f.f_globals.get("__name__") in _RUNNERS for f in frames)
+
+
+_RUNNERS = ("unittest.case", "unittest.suite")
 
 
 def _was_raw(thread: Any, raw: Dict[int, Any]) -> bool:

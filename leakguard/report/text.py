@@ -34,7 +34,7 @@ def message(title: str, leaks: Sequence[Leak], waited: float, owner: str = "", *
         lines += ["", *entry_lines(entry, owner, stacks=stacks)]
     if len(groups) > ENTRIES:
         lines += ["", f"  and {len(groups) - ENTRIES} more entries, which the JSON report has"]
-    lines += ["", f"To allow one: leak_ignore = {{{_quoted(_rule_for(groups[0][0]))}: \"why\"}}"]
+    lines += ["", f"To allow one: leak_ignore = {{{_quoted(_rule_for(_first(groups[0])))}: \"why\"}}"]
     return "\n".join(lines)
 
 
@@ -118,7 +118,7 @@ def names_of(leaks: Sequence[Leak]) -> str:
 
     A range names nobody who is not there.
     """
-    names = list(dict.fromkeys(leak.name for leak in leaks))
+    names = sorted({leak.name for leak in leaks}, key=_by_number)  # which of them was made first may differ from run to run
     if len(names) == 1:
         return repr(names[0])
     parts = [re.split(r"([0-9]+)", name) for name in names]
@@ -157,6 +157,10 @@ def _rule_for(leak: Leak) -> str:
         return f"{leak.kind}:{leak.aliases[-1]}"
     name = re.sub(r"[\[\]*?]", "?", leak.name)
     return f"{leak.kind}:" + re.sub(r"\d+", "*", name, count=0 if leak.kind != "process" else 1).replace("@", "?")
+
+
+def _first(leaks: Sequence[Leak]) -> Leak:
+    return min(leaks, key=lambda leak: _by_number(leak.name))
 
 
 def _by_number(text: str) -> List[Tuple[str, int]]:
