@@ -357,7 +357,7 @@ def _uncounted(frame: Frame, caller: Optional[Frame]) -> Sequence[str]:  # pragm
     lent = _lent(frame, caller)
     arguments = [name for name in lent if name not in frame.code.co_cellvars]
     if any(name not in frame.variables or frame.is_assigned(name) for name in arguments):
-        return frame.code.co_varnames
+        return tuple(frame.code.co_varnames)
     values = [frame.variables[name] for name in arguments]
     others = (name for name in frame.code.co_varnames if any(frame.variables.get(name) is value for value in values))
     return (*lent, *others)

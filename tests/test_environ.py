@@ -97,7 +97,7 @@ class EnvironTests(unittest.TestCase):
         """A filter is shown alike in every run, whatever it was given."""
         with warnings.catch_warnings():
             change = lambda: warnings.filterwarnings("ignore", str(object()))  # noqa: E731
-            self.assertEqual(self.left(change), [("warnings.filters", "added 'ignore:<object object>:Warning::0'")])
+            self.assertEqual(self.left(change), [("warnings.filters", "added 'ignore:<object object>:Warning'")])
 
     def test_path_and_modules(self):
         """The import path, and a module that was replaced; one that was imported is no change."""

@@ -22,12 +22,23 @@ def code_in(filename, name="f"):
 class Owner:
     """A guard as far as hooks look at it."""
 
-    ident = -1
+    ident, parent, over = -1, None, False
+
+    def is_over(self):
+        """Whether its course has ended."""
+        return self.over
+
+    def is_within(self, outer):
+        """Whether it is, or is inside of, another one."""
+        return self is outer or self.parent is outer
 
 
 class OwnerTests(unittest.TestCase):
     def test_order(self):
-        """The context, else a test that runs in this thread, else the owner of the thread's creation, else None."""
+        """The context, else a test that runs in this thread, else the owner of the thread's creation, else None.
+
+        A context of a test that is over comes after one that runs, unless it is that of a loop that turns.
+        """
         of_context, of_thread, of_birth = Owner(), Owner(), Owner()
         birth = origin.Birth(of_birth, [])
         empty = contextvars.Context()
@@ -42,8 +53,16 @@ class OwnerTests(unittest.TestCase):
                 of_thread.ident = threading.get_ident()
                 guards.update((Owner(), of_thread))
                 self.assertIs(empty.run(origin.current_owner), of_thread)
+                block = Owner()
+                block.ident, block.parent = of_thread.ident, of_thread
+                guards.add(block)
+                self.assertIs(empty.run(origin.current_owner), block)
                 empty.run(origin.OWNER.set, of_context)
                 self.assertIs(empty.run(origin.current_owner), of_context)
+                of_context.over = True
+                self.assertIs(empty.run(origin.current_owner), block)
+                with mock.patch.object(origin._compat, "running_loop", return_value=True):
+                    self.assertIs(empty.run(origin.current_owner), of_context)
 
 
 class LineTests(unittest.TestCase):

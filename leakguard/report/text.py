@@ -118,7 +118,7 @@ def names_of(leaks: Sequence[Leak]) -> str:
 
     A range names nobody who is not there.
     """
-    names = sorted({leak.name for leak in leaks}, key=_by_number)  # which of them was made first may differ from run to run
+    names = sorted({leak.name for leak in leaks}, key=_in_any_run)
     if len(names) == 1:
         return repr(names[0])
     parts = [re.split(r"([0-9]+)", name) for name in names]
@@ -160,7 +160,12 @@ def _rule_for(leak: Leak) -> str:
 
 
 def _first(leaks: Sequence[Leak]) -> Leak:
-    return min(leaks, key=lambda leak: _by_number(leak.name))
+    return min(leaks, key=lambda leak: _in_any_run(leak.name))
+
+
+def _in_any_run(name: str) -> Tuple[object, str]:
+    """A key of names: which of some things is the first to be made may differ from run to run."""
+    return _by_number(name), name
 
 
 def _by_number(text: str) -> List[Tuple[str, int]]:
