@@ -137,6 +137,8 @@ class Plan:
         for place, node in enumerate(self.roots):
             if self.root_kinds[place] == WEAK and (node >= boxes or self.kinds[node] not in WEAKLY):
                 self.root_kinds[place] = 0
+        self.ways = [chance.randrange(len(WAYS)) for _ in range(waits)]
+        """How a thread comes to its wait."""
         self.boxes, self.waits = boxes, waits
 
     def stuck(self):
@@ -229,6 +231,40 @@ def _wait_once(lock, has):
     lock.acquire()
 
 
+def _wait_inside(lock, has):
+    _wait_once(lock, has)
+
+
+def _wait_by_another_name(lock, has):
+    def wait(lock):  # what a call lends to it, from 3.14
+        mine = lock
+        _wait_once(mine, None)
+
+    wait(lock)
+
+
+def _wait_by_a_choice(lock, has):
+    def wait(lock, has):
+        mine, other = (lock, has) if lock else (None, None)
+        del lock
+        _wait_once(mine, other)
+
+    wait(lock, has)
+
+
+def _generate(lock, has):
+    yield _wait_once(lock, has)
+
+
+def _wait_in_a_generator(lock, has):
+    for _ in _generate(lock, has):
+        pass
+
+
+WAYS = (_wait_once, _wait_once, _wait_once, _wait_inside, _wait_by_another_name, _wait_by_a_choice, _wait_in_a_generator, None)
+"""The bodies of threads; None for one whose body is a generator's ``__next__``."""
+
+
 def _until_blocked(thread):
     """Wait until a thread has come to its wait."""
     while True:
@@ -265,7 +301,10 @@ def build(plan, loop):
         if is_task:
             things.append(Thing("task", loop.create_task(_await(thing, has))))
         else:
-            thread = threading.Thread(target=_wait_once, args=(thing, has), daemon=True)
+            way = WAYS[plan.ways[number]]
+            target, given = (way, (thing, has)) if way is not None else (_generate(thing, has).__next__, ())
+            thread = threading.Thread(target=target, args=given, daemon=True)
+            del target, given
             thread.start()
             things.append(Thing("thread", thread))
     roots = [ROOTS[kind](everything[node]) for node, kind in zip(plan.roots, plan.root_kinds)]
