@@ -8,10 +8,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import unittest
 from os import fork as fork_unseen  # bound before any guard is active: no hook sees it
 from unittest import mock
 
+from leakguard._compat import pause
 from leakguard.probes import processes
 from tests.doubles import JOIN_SECONDS
 from tests.test_runner import run_planted
@@ -117,6 +119,30 @@ class ProcessTests(unittest.TestCase):
         )
         self.assertEqual(one.name, "sh -c read line /tmp/tmp*/socket")
         self.assertEqual((one.name, one.fingerprint), (other.name, other.fingerprint))
+
+    @unittest.skipUnless(os.path.exists("/proc/self/task"), "the system does not say which thread made a child")
+    def test_shell_of_an_earlier_test_s_thread(self):
+        """A child that only C code knows of, of a thread that an earlier test has left, is no leak of the test that sees it."""
+        may_begin = threading.Event()
+
+        def run_shell():
+            may_begin.wait(JOIN_SECONDS)
+            os.system("exec sleep 60")
+
+        def leaves_a_thread(test):
+            thread = threading.Thread(target=run_shell, name="runs a shell")
+            thread.start()
+            self.addCleanup(thread.join, JOIN_SECONDS)
+
+        def looks(test):
+            may_begin.set()
+            while not processes._children():
+                pause(0.001)
+            subprocess.run(["true"], check=True)
+
+        outcome = run_inner(leaves_a_thread, looks, lambda test: None)
+        owners = {leak.owner for leak in outcome.leaks if leak.kind == "process"}
+        self.assertEqual(owners, {"inner.Inner.test_0"}, outcome.leaks)
 
     def test_stubborn(self):
         """One that ignores SIGTERM is killed."""

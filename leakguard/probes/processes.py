@@ -71,7 +71,7 @@ class ProcessProbe(Probe):
         ]
 
     def owner(self, thing: Any) -> Any:
-        birth = origin.process_births.get(thing.pid)
+        birth = origin.process_births.get(thing.pid) or _birth_of_its_thread(thing.pid)
         return birth.owner if birth is not None else None
 
     def is_noted(self, thing: Any) -> bool:
@@ -227,6 +227,14 @@ def _children() -> Dict[int, int]:
     except OSError:  # pragma: no cover - macOS and Windows
         pass  # no /proc on this platform
     return {pid: _start_time(pid) for pid in sorted(pids)}
+
+
+def _birth_of_its_thread(pid: int) -> Optional[origin.Birth]:
+    """What is known of the thread that made a child which no hook has seen, the shell of ``os.system()``: Linux tells."""
+    for thread in list(_compat.live_threads.values()):
+        if pid in _listed_children(str(getattr(thread, "native_id", ""))):
+            return origin.birth_of_thread(thread)
+    return None
 
 
 def _listed_children(task: str) -> List[int]:
