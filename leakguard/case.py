@@ -280,8 +280,7 @@ def judge(guard: TestGuard, do_cleanups: Callable[[], Any], caller: Any, outcome
     guard.is_verified = guard.is_foreign  # else the verdict says so itself: an override may run no cleanups at all
     if guard.is_foreign or not _is_final_pass(caller):
         return outcome
-    _compat.add_first_cleanup(guard.test, guard.verdict)
-    return do_cleanups()
+    return _compat.run_last_cleanup(guard.test, do_cleanups, guard.verdict)
 
 
 def attach(test: Any, result: Any) -> None:

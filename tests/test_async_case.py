@@ -63,6 +63,7 @@ class AsyncTestCase(unittest.TestCase):
             [(test_id, f"leakguard.LeakError: {count} after {title}, waited N s")],
         )
         self.assertEqual(sorted(leaks_of(reports)), sorted((test_id, kind, name) for name in names))
+        self.assertEqual([text for _, text in result.failures if not text.startswith("leakguard.LeakError: ")], [])
         return [leak for report in reports for leak in report.leaks]
 
     def assert_clean(self, case):
