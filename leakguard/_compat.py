@@ -462,22 +462,27 @@ def runs_test(test: Any, task: Any) -> bool:
 
     Or whether it is no task but the thread that asks.
     """
-    if task is live_threads.get(_thread.get_ident()):
+    if task is live_threads.get(_thread.get_ident()) or is_at_work_here(task):
         return True
-    tasks = sys.modules.get("asyncio.tasks")
-    if tasks is None or not hasattr(task, "get_coro"):
+    if "asyncio.tasks" not in sys.modules or not hasattr(task, "get_coro"):
         return False
-    current = tasks.current_task() if running_loop() is not None else None
+    frame: Any = getattr(task.get_coro(), "cr_frame", None)
+    is_method = frame is not None and frame.f_locals.get("self") is test
+    return is_method and frame.f_code.co_name in (test._testMethodName, "asyncSetUp", "asyncTearDown")
+
+
+def is_at_work_here(task: Any) -> bool:
+    """Whether this is the task that runs now, or one that waits for it (3.9 to 3.15)."""
+    tasks = sys.modules.get("asyncio.tasks")
+    current = tasks.current_task() if tasks is not None and running_loop() is not None else None
     waiter: Any = task
     for _ in range(64):
-        if waiter is None:
+        if waiter is None or current is None:
             break
         if waiter is current:
             return True
         waiter = getattr(waiter, "_fut_waiter", None)
-    frame: Any = getattr(task.get_coro(), "cr_frame", None)
-    is_method = frame is not None and frame.f_locals.get("self") is test
-    return is_method and frame.f_code.co_name in (test._testMethodName, "asyncSetUp", "asyncTearDown")
+    return False
 
 
 def live_task_count() -> int:
@@ -866,18 +871,28 @@ def exempt_own_task(test: Any, settled: Any) -> None:
 
 def runner_code() -> Any:
     """The code of ``asyncio.Runner.run``, with which an async test runs its parts from 3.11 on."""
-    return next((cls.run.__code__ for cls in runner_classes()), None)
+    runner = getattr(sys.modules.get("asyncio.runners"), "Runner", None)
+    return getattr(getattr(runner, "run", None), "__code__", None)
 
 
-def runner_classes() -> List[Any]:
-    """The class ``asyncio.Runner``, in a list: empty up to 3.10, and while nobody has imported it."""
-    cls = getattr(sys.modules.get("asyncio.runners"), "Runner", None)
-    return [cls] if cls is not None else []
+def run_by_runner(frame: Any, variable: Any, value: Any) -> None:
+    """Set a context variable in the context that an ``asyncio.Runner`` keeps, if that is about to run its loop.
 
-
-def runner_context(runner: Any) -> Any:
-    """The context that an ``asyncio.Runner`` runs everything in, None before its first run (3.11 to 3.15)."""
-    return getattr(runner, "_context", None)
+    `frame` is the loop's own (``run_forever`` and what it calls, 3.11 to 3.15). A context that was given is left alone.
+    """
+    code = runner_code()
+    for _ in range(5):
+        if frame is None or frame.f_code is code:
+            break
+        frame = frame.f_back
+    if frame is None or code is None or frame.f_code is not code:
+        return
+    context = frame.f_locals.get("context")
+    if context is not None and context is getattr(frame.f_locals.get("self"), "_context", None):
+        try:
+            context.run(variable.set, value)
+        except RuntimeError:
+            pass  # somebody is inside of it
 
 
 LOOP_SET_UP, LOOP_TEAR_DOWN = "_setupAsyncioRunner", "_tearDownAsyncioRunner"
@@ -1371,13 +1386,8 @@ def late_starters() -> Dict[Any, str]:
     return found
 
 
-def is_importing(frame: Any) -> bool:
-    """Whether a module is being imported below a frame (``importlib._bootstrap``; 3.9 to 3.15)."""
-    while frame is not None:
-        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
-            return True
-        frame = frame.f_back
-    return False
+IMPORTS = "<frozen importlib._bootstrap>"
+"""The file of the functions that import modules (3.9 to 3.15)."""
 
 
 def known_child_objects() -> Iterator[Tuple[int, Any]]:

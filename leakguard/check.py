@@ -75,6 +75,8 @@ class Check:
         self.failed_owners: Set[str] = set()
         """Owners within this course that have failed for a leak: what that leak starts later fails nobody again."""
         self.ended_late: List[Leak] = []
+        self._on_record: Set[str] = set()
+        """Fingerprints of what narrower guards have reported of what they own."""
         self._judged: Dict[int, Tuple[Callable[[Any], bool], Optional[bool]]] = {}
         self._here = _compat.running_loop()
 
@@ -89,8 +91,8 @@ class Check:
             yield from self._isolate(findings)  # before the report: only now is it seen who ignores cancellation
         finally:
             if findings or self.matched or self.ended_late:
-                report, error = self._report([finding.leak for finding in findings], has_failed)
-                self.guard.leaks = report.leaks
+                report, error = self._report([finding.leak for finding in self._new(findings)], has_failed)
+                self.guard.leaks, self.guard.error = report.leaks, error
                 if any(leak.blocks_exit for leak in report.leaks):
                     exit.announce_at_exit()
                 for listener in list(listeners):
@@ -104,6 +106,11 @@ class Check:
         leaks = known.mark([finding.leak for finding in findings], table)
         new = tuple(leak for leak in leaks if not leak.known)
         return LeakError(self._message(new, known.remarks(leaks, table)), new) if new else None
+
+    def _new(self, findings: Sequence[Finding]) -> List[Finding]:
+        """Leave out what its own test has reported already, and what has only renewed itself since."""
+        own = str(self.guard.subject.id)
+        return [one for one in findings if one.leak.owner == own or one.leak.fingerprint not in self._on_record]
 
     # -- look and settle ----------------------------------------------------------------------------
 
@@ -308,6 +315,7 @@ class Check:
             if not owner.is_within(guard) and owner.subject.id != guard.subject.id:  # an earlier run of the same test
                 self.neighbours.add(str(owner.subject.id))
             elif owner is not guard and any(leak.counted for leak in owner.leaks):
+                self._on_record.update(leak.fingerprint for leak in owner.leaks)
                 self.failed_owners.add(str(owner.subject.id))
             return str(owner.subject.id)
         if guard.loop is not None and probe.loop_of(thing) is guard.loop:

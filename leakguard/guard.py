@@ -50,6 +50,8 @@ class Guard:
     loop: Any = None
     """The test's own loop, for as long as the verdict lets it turn."""
     leaks: Tuple[Leak, ...] = ()
+    error: Optional[LeakError] = None
+    """What its check had to raise."""
     waited = 0.0
     """Seconds that its check waited for suspects to end, also where they did."""
     clean: Any = None
@@ -342,10 +344,9 @@ class LeakGuard:
             found = None
             try:
                 if not guard.is_clean():
-                    found = await _Turns(Check(guard).verdict(lambda: False))
-            except BaseException:  # cancelled, or interrupted: what there is now is said, and nobody waits for it
-                guard.failed, guard.policy = True, guard.policy._replace(grace=0.0)
-                self._finish(guard, guard.verify())
+                    found = await _Turns(Check(guard, _compat.is_at_work_here).verdict(lambda: False))
+            except BaseException as error:  # cancelled, or interrupted: what there is now is said, and nobody waits for it
+                self._give_up(guard, error)
                 raise
             self._finish(guard, found)
         finally:
@@ -393,6 +394,15 @@ class LeakGuard:
         block._options["ignore"] = policy.ignore
         block._subject = guard.subject
         return block
+
+    def _give_up(self, guard: Guard, error: BaseException) -> None:
+        if guard.error is not None:  # it came while the leaks were being ended
+            log("WARNING", f"{guard.error}\n(logged: the check was cut short)")
+        elif not isinstance(error, LeakError):
+            guard.failed, guard.policy = True, guard.policy._replace(grace=0.0)
+            guard.loop = None if isinstance(error, GeneratorExit) else guard.loop  # no loop may turn in a close()
+            guard.verify()
+        self.leaks = guard.leaks
 
     def _finish(self, guard: Guard, error: Optional[LeakError]) -> None:
         self.leaks = guard.leaks

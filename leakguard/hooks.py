@@ -147,7 +147,9 @@ def _wrap_process_start(hook: _Hook, original: Any) -> Any:
 
 def _note_late_starter(thing: Any) -> None:
     """Note who made an executor or queue; one that a module makes when it is imported is the process's, whoever imports it."""
-    owner = origin.BEFORE if _compat.is_importing(sys._getframe(1)) else current_owner()
+    owner = current_owner()
+    if owner is not None and owner.scope != "block" and origin.is_importing(sys._getframe(1)):
+        owner = origin.BEFORE
     thing.__dict__.setdefault(BIRTH, Birth(owner, []))
 
 
@@ -169,11 +171,17 @@ def _wrap_late_start(hook: _Hook, original: Any) -> Any:
         if not hook.active:
             return original(self, *args, **kwargs)
         birth = self.__dict__.get(BIRTH)
-        before = OWNER.set(birth.owner if birth is not None else origin.BEFORE)
+        owner = birth.owner if birth is not None else origin.BEFORE
+        before = OWNER.set(owner if owner is not origin.BEFORE else None)  # a thread may begin with a copy of the context
+        starting = origin.starting_for
+        outer, starting[_thread.get_ident()] = starting.get(_thread.get_ident()), owner
         try:
             return original(self, *args, **kwargs)
         finally:
             OWNER.reset(before)
+            del starting[_thread.get_ident()]
+            if outer is not None:
+                starting[_thread.get_ident()] = outer
 
     return start_late
 
@@ -191,31 +199,6 @@ def _wrap_loop_init(hook: _Hook, original: Any) -> Any:
                 _watch_tasks(self)
 
     return loop_is_made
-
-
-def _wrap_runner_init(hook: _Hook, original: Any) -> Any:
-    @functools.wraps(original)
-    def runner_is_made(self: Any, /, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
-        owner = OWNER.get()
-        if hook.active and not (owner is not None and owner.makes_loop()):
-            self.run = _run_for_caller(type(self).run, weakref.ref(self))
-
-    return runner_is_made
-
-
-def _run_for_caller(run: Any, runner: Any) -> Any:
-    """Return a runner's ``run()`` for whoever calls it: its context is a copy of the one that it was first called in."""
-
-    @functools.wraps(run)
-    def run_for_caller(*args: Any, **kwargs: Any) -> Any:
-        context = _compat.runner_context(runner())
-        owner = current_owner() if hooks.active and context is not None else None
-        if owner is not None:
-            context.run(OWNER.set, owner)
-        return run(runner(), *args, **kwargs)
-
-    return run_for_caller
 
 
 def _wrap_loop_new(hook: _Hook, original: Any) -> Any:
@@ -237,9 +220,16 @@ def _wrap_loop_start(hook: _Hook, original: Any) -> Any:
         if hook.active and getattr(self, _WATCHED, None) is not (not birth_listeners and self.get_debug()):
             note_loop(self)
             _watch_tasks(self)
+        if hook.active and _HAS_RUNNERS:
+            owner = current_owner()
+            if owner is not None and not owner.is_own_loop(self):
+                _compat.run_by_runner(sys._getframe(1), OWNER, owner)
         return original(self, *args)
 
     return loop_starts
+
+
+_HAS_RUNNERS = sys.version_info >= (3, 11)
 
 
 _WATCHED = "_leakguard_is_left_to_python"
@@ -418,7 +408,6 @@ class Hooks:
         places += [(cls, "start", _wrap_process_start) for cls in _compat.process_classes()]
         for cls in _compat.loop_classes():
             places += [(cls, _compat.loop_start(cls), _wrap_loop_start), (cls, "__init__", _wrap_loop_init)]
-        places += [(cls, "__init__", _wrap_runner_init) for cls in _compat.runner_classes()]
         for cls, method in _compat.late_starters().items():
             places += [(cls, "__init__", _wrap_late_starter_init), (cls, method, _wrap_late_start)]
         places += [(module, "run_coroutine_threadsafe", _wrap_submit) for module in _compat.submit_modules()]

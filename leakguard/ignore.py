@@ -80,6 +80,11 @@ BUILT_IN: Tuple[Rule, ...] = (
     _built_in("thread", "IPython.core.history.HistorySavingThread", "IPython saves its history for as long as it runs"),
     _built_in(
         "thread",
+        "multiprocessing.resource_sharer._ResourceSharer._serve",
+        "multiprocessing serves descriptors that were sent to other processes: one for the process, made by the first",
+    ),
+    _built_in(
+        "thread",
         "asyncio.unix_events.ThreadedChildWatcher._do_waitpid",
         "asyncio before 3.12 waits for a child in a thread: the child itself is what may leak, and is checked",
     ),

@@ -53,6 +53,10 @@ def current_owner() -> Any:
     Order: the context, a test that runs in this thread, the owner of this thread's creation. A context that a test has
     kept for the next one names a test that is over; what still turns on a loop is of that test all the same.
     """
+    if starting_for:
+        owner = starting_for.get(_thread.get_ident())
+        if owner is not None:
+            return owner
     owner = OWNER.get()
     if owner is None or (owner.is_over() and _compat.running_loop() is None):
         here = _open_in(_thread.get_ident())
@@ -62,6 +66,23 @@ def current_owner() -> Any:
         birth = birth_of_this_thread()
         owner = birth.owner if birth is not None and birth.owner is not BEFORE else None  # its jobs are not old
     return owner
+
+
+starting_for: Dict[int, Any] = {}
+"""Ident of a thread -> the owner of what it is starting right now for an executor or a queue."""
+
+
+def is_importing(frame: Any) -> bool:
+    """Whether a module is being imported in the course of what unittest runs, as far as a frame's stack shows."""
+    while frame is not None and not _is_unittest_run(frame.f_code):
+        if frame.f_code.co_filename == _compat.IMPORTS:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_unittest_run(code: Any) -> bool:
+    return bool(code.co_name == "run" and code.co_filename.startswith(_UNITTEST))
 
 
 def _open_in(ident: int) -> Any:
@@ -196,7 +217,7 @@ def raw_stack(frame: Any) -> List[Any]:
         stack.append((code, frame.f_lasti))
         if rank(code.co_filename) == USER:
             return stack
-        if code.co_name == "run" and code.co_filename.startswith(_UNITTEST):
+        if _is_unittest_run(code):
             break
         frame = frame.f_back
     birth = birth_of_this_thread()

@@ -940,6 +940,62 @@ class BlockTests(LeaksTestCase):
                 asyncio.run(decorated(False))
         self.assertEqual([kind for _, kind, _ in leaks_of(reports)], ["task"])
 
+    def test_entered_by_another_task(self):
+        """The task that leaves a block is none of its leaks, though another one has entered it, as in ``asyncSetUp``."""
+        block = LeakGuard(grace=0.01)
+
+        async def run():
+            await asyncio.ensure_future(block.__aenter__())
+            await asyncio.sleep(0)
+            await asyncio.ensure_future(block.__aexit__(None, None, None))
+
+        with own_record() as reports:
+            asyncio.run(run())
+        self.assertEqual(leaks_of(reports), [])
+
+    def test_cancelled_while_it_ends_its_leaks(self):
+        """What a block had to raise when it was cancelled is logged."""
+
+        async def block():
+            async with LeakGuard(grace=0):
+                here = asyncio.current_task()
+
+                async def ends_what_depends_on_it():
+                    try:
+                        await asyncio.sleep(3600)
+                    finally:
+                        here.cancel()
+
+                asyncio.ensure_future(ends_what_depends_on_it())
+                await asyncio.sleep(0)
+
+        with own_record() as reports, self.assertLogs("leakguard", "WARNING") as logged:
+            with self.assertRaises(asyncio.CancelledError):
+                asyncio.run(block())
+        self.assertEqual([kind for _, kind, _ in leaks_of(reports)], ["task"])
+        self.assertIn("(logged: the check was cut short)", logged.output[0])
+
+    def test_closed_while_it_waits(self):
+        """A coroutine that is closed inside of a block's check lets no loop turn."""
+        ran = []
+
+        async def block():
+            async with LeakGuard(grace=60):
+                asyncio.ensure_future(asyncio.sleep(3600))
+                asyncio.get_running_loop().call_later(0.01, asyncio.get_running_loop().stop)
+
+        with own_record(), self.assertLogs("leakguard", "WARNING"):
+            loop, coroutine = asyncio.new_event_loop(), block()
+            task = loop.create_task(coroutine)
+            loop.run_forever()
+            loop.call_soon(ran.append, "ran")
+            coroutine.close()
+            self.assertEqual(ran, [])
+            task.cancel()
+            loop.call_soon(loop.stop)
+            loop.run_forever()
+            loop.close()
+
     def test_cancelled_while_it_waits(self):
         """A block whose check is cancelled says what there is by then, and nobody waits for that any longer."""
         guards = []

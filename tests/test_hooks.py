@@ -22,7 +22,7 @@ from tests.planting import run_fresh
 class Owner:
     """A guard as far as hooks look at it."""
 
-    ident = -1
+    ident, scope = -1, "test"
 
     def is_over(self):
         """It is at work."""

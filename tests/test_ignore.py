@@ -177,6 +177,10 @@ MATCHES = {
         ("IPython.core.history.HistorySavingThread", "IPython.core.history.HistorySavingThread.run"),
         ("IPython.core.history.OtherThread", "app.core.history.HistorySavingThread.run"),
     ),
+    "thread:multiprocessing.resource_sharer._ResourceSharer._serve": (
+        ("threading.Thread", "multiprocessing.resource_sharer._ResourceSharer._serve"),
+        ("threading.Thread", "app.resource_sharer._ResourceSharer._serve"),
+    ),
     "thread:asyncio.unix_events.ThreadedChildWatcher._do_waitpid": (
         ("threading.Thread", "asyncio.unix_events.ThreadedChildWatcher._do_waitpid"),
         ("threading.Thread", "app.watcher.ThreadedChildWatcher._do_waitpid"),

@@ -229,6 +229,7 @@ class LoopTests(unittest.TestCase):
         """What a test leaves on a runner that several tests share is its own: the runner's context is an older one's."""
         runner = asyncio.Runner()
         self.addCleanup(runner.close)
+        runner.run(asyncio.sleep(0))  # it keeps the context of this test
 
         def leaves(thing):
             async def leave():
