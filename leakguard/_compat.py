@@ -771,11 +771,21 @@ def has_failed(test: Any, result: Any) -> bool:
     return any(not getattr(info, "typename", "Skipped").startswith("Skip") for info in foreign)
 
 
-def result_of(test: Any) -> Tuple[Any, bool]:
-    """The result that a running test reports to, and whether all has gone well so far, parts too (3.9 to 3.15)."""
+def result_of(test: Any) -> Tuple[Any, bool, str]:
+    """The result that a running test reports to, whether all has gone well so far, and what else is no failure.
+
+    That is ``skipped`` or ``expected failure``, "" for neither. A part that has failed is seen, too (3.9 to 3.15).
+    """
     outcome = getattr(test, "_outcome", None)
+    result = getattr(outcome, "result", None)
     marked = [getattr(thing, "__unittest_expecting_failure__", False) for thing in (test, _method(test))]
-    return getattr(outcome, "result", None), getattr(outcome, "success", False) and not any(marked)
+    skips: Any = getattr(outcome, "skipped", None) or getattr(result, "skipped", None) or ()
+    otherwise = "expected failure" if any(marked) and getattr(outcome, "expectedFailure", None) is not None else ""
+    if not otherwise and isinstance(skips, list) and skips[-1][0] is test:
+        otherwise = "skipped"
+    if otherwise and has_failed(test, result):
+        otherwise = ""
+    return result, getattr(outcome, "success", False) and not any(marked), otherwise
 
 
 def _method(test: Any) -> Any:

@@ -70,6 +70,8 @@ class TestGuard(Guard):
     """When it began, by the guard's clock, where a report was asked for."""
     has_succeeded = False
     """Whether the test and its cleanups have, where a report was asked for."""
+    otherwise = ""
+    """``skipped`` or ``expected failure``, if that has come of a test that has left something."""
     plans: Dict[Any, Any] = {}
     _subject: Optional[Subject] = None
 
@@ -201,6 +203,7 @@ class TestGuard(Guard):
         """Give the verdict, as a cleanup after which no other runs. Raises LeakError."""
         __tracebackhide__ = True  # pytest's word for what unittest calls ``__unittest``
         self.is_verified = True
+        _, _, self.otherwise = _compat.result_of(self.test)
         error = self.verify(lambda: _compat.has_failed(self.test, self.result))
         if error is not None:
             raise error
@@ -383,7 +386,7 @@ class LeakGuardMixin:
         if guard is None:
             return outcome
         if course_listeners:
-            guard.result, guard.has_succeeded = _compat.result_of(self)
+            guard.result, guard.has_succeeded, _ = _compat.result_of(self)
         guard.is_verified = True
         guard.has_left_nothing = guard.is_clean()
         if guard.has_left_nothing:

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         group.add_argument(f"--leak-{option.name}", action=action, metavar=option.metavar, help=words)
     suffixes = f"write a report: {_names()} (repeatable)"
     group.add_argument("--leak-report", action="append", metavar="FILE", help=suffixes)
-    group.add_argument("--leak-merge", nargs="+", metavar="PATH", help="make one report of many, run nothing")
+    group.add_argument("--leak-merge", nargs="+", action="extend", metavar="PATH", help="make one report of many, run nothing")
     group.add_argument("--leak-known", metavar="FILE", help="read known leaks, which fail nothing")
     group.add_argument("--leak-learn", metavar="FILE", help="write known leaks; with --leak-known only remove fixed ones")
     group.add_argument("--leak-advise", action="store_true", help="propose key tests, with a patch for git apply")
@@ -98,6 +98,9 @@ def main(argv: Optional[List[str]] = None) -> int:
     unknown = [word for word in rest if word.startswith("--leak-")]
     reports = [*(arguments.leak_report or []), *_report_of_environment(arguments.leak_merge)]
     try:
+        for flag in ("known", "learn"):
+            if getattr(arguments, f"leak_{flag}") == "":  # a variable of a script that is not set
+                raise ValueError(f"--leak-{flag} must name a file (got '')")
         if unknown:
             raise ValueError(f"unknown leak option {unknown[0]}; known ones: {', '.join(_flags(leak_parser))}")
         flags = read_flags(arguments)
@@ -109,6 +112,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     except ValueError as error:
         leak_parser.error(str(error))
     reports = [os.path.abspath(path) if "." in path else path for path in reports]  # tests go elsewhere
+    reports = list({os.path.realpath(path): path for path in reports}.values())  # one that is named twice is one
     if any(word in ("-h", "--help") for word in rest):
         sys.stdout.write(leak_parser.format_help() + "\nAll other arguments are those of python -m unittest:\n\n")
     if arguments.leak_selftest:
@@ -164,6 +168,7 @@ def _merge(
     lines += text.summary(record.reports) + terminal.known_at_merge(record.reports, table.path, table.entries)
     lines += terminal.unknown(record.tests)
     lines += terminal.fixed(record.fixed, table.path) + [f"Incomplete: {problem}" for problem in record.problems]
+    lines = terminal.painted(lines) if terminal.wants_colour(sys.stderr, os.environ) else lines
     sys.stderr.write("\n".join(lines) + "\n")
     if lesson is not None:
         is_whole = bool(record.tests) and not record.problems and _has_all_imports(test.id for test in record.tests)
@@ -217,8 +222,8 @@ def _run(rest: List[str], record: Record, reports: Sequence[str], advises: bool,
 
 def _write_reports_of(record: Record, reports: Sequence[str]) -> bool:
     """Write the reports of a run; those of lines have been written by now."""
-    if record.recorder is None or not record.recorder.is_of_this_process():
-        return True
+    if record.recorder is None or not record.recorder.before or not record.recorder.is_of_this_process():
+        return True  # nothing has begun: what an earlier run has written stays
     written = not any(journal.problem for journal in record.recorder.journals if journal.path in reports)
     return write_reports([path for path in reports if not path.endswith(".jsonl")], record.as_run()) and written
 
@@ -228,11 +233,20 @@ def write_reports(paths: Sequence[str], record: RunRecord) -> bool:
     written = True
     for path in paths:
         try:
-            sys.stdout.write(report.write(path, record))
+            _print(report.write(path, record))
         except OSError as error:
             written = False
             sys.stderr.write(f"python -m leakguard: error: the report could not be written to {path}: {error}\n")
     return written
+
+
+def _print(text: str) -> None:
+    """Print what any encoding can take. Raises OSError where there is no standard output."""
+    if text and sys.stdout is None:
+        raise OSError("there is no standard output")
+    if text:
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _print_bytes(text: str) -> None:

@@ -52,10 +52,10 @@ class Journal:
         """Write what a check has found."""
         self.write(jsonl.leaks_line(report))
 
-    def rests(self, seconds: float, tests_run: int, fixed: Iterable[str] = ()) -> None:
-        """Write that all that has begun has ended."""
-        lost = f"{self._lost} events could not be written: {self.problem}"
-        self.write(jsonl.end_line(seconds, tests_run, fixed, [lost] if self._lost else []))
+    def rests(self, seconds: float, tests_run: int, fixed: Iterable[str] = (), problems: Iterable[str] = ()) -> None:
+        """Write that all that has begun has ended, and what is incomplete of it."""
+        lost = [f"{self._lost} events could not be written: {self.problem}"] if self._lost else []
+        self.write(jsonl.end_line(seconds, tests_run, fixed, [*problems, *lost]))
 
     # -- the file -------------------------------------------------------------------------------------
 

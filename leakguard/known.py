@@ -139,7 +139,8 @@ def applied(record: RunRecord, known: Known) -> Tuple[RunRecord, List[Entry]]:
     leaks = shown(reports)
     record = record._replace(reports=reports, tests=tuple(_forgiven(record, reports)))
     gone = fixed(known, leaks, record.kinds_checked()) if not record.problems else []
-    lines = dict.fromkeys((*record.fixed, *map(str, gone)))
+    there = {str(known.entries.get(leak.fingerprint) or _entry(leak, "")) for leak in leaks}
+    lines = dict.fromkeys(line for line in (*record.fixed, *map(str, gone)) if line not in there)
     return record._replace(fixed=tuple(lines)), gone
 
 
@@ -155,7 +156,7 @@ def _forgiven(record: RunRecord, reports: Iterable[LeakReport]) -> Iterator[Test
         if not (test.leaked and failing.get(test.id) is False):
             yield test
         elif not test.is_fixture:
-            yield test._replace(outcome="passed", leaked=False, details="")
+            yield test._replace(outcome=test.otherwise or "passed", leaked=False, otherwise="", details="")
 
 
 def learnable(reports: Iterable[LeakReport]) -> List[Leak]:

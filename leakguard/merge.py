@@ -11,6 +11,7 @@ import os
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from itertools import islice
+from math import isfinite
 from sys import intern
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
@@ -56,7 +57,7 @@ class _Unreadable(ValueError):
     """Why a file is no report that can be read."""
 
 
-_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
 """What reading raises for no JSON, for JSON of something else, and for JSON that is nested too deeply."""
 
 
@@ -162,6 +163,7 @@ class _Lines:
     def __init__(self) -> None:
         self.environment: Dict[str, str] = {}
         self.before: Tuple[int, ...] = ()
+        self.parts: Tuple[Tuple[int, Tuple[int, ...]], ...] = ()
         self.tests: List[TestRecord] = []
         self.reports: List[LeakReport] = []
         self.seconds = 0.0
@@ -174,7 +176,7 @@ class _Lines:
 
     def begin(self, data: Mapping[str, Any]) -> None:
         _check_version(data)
-        self.environment, self.before = _environment(data), _counts(data.get("before"))
+        self.environment, self.before, self.parts = _environment(data), _counts(data.get("before")), _parts(data)
 
     def start(self, data: Mapping[str, Any]) -> None:
         self.running = data["id"]
@@ -187,7 +189,7 @@ class _Lines:
         self.reports.append(_report(data))
 
     def end(self, data: Mapping[str, Any]) -> None:
-        self.seconds, self.fixed = _typed(data["seconds"], float, int), tuple(map(str, data.get("fixed", ())))
+        self.seconds, self.fixed = _number(data["seconds"]), tuple(map(str, data.get("fixed", ())))
         self.lost = [str(problem) for problem in data.get("problems", ())]
         self.running = ""
 
@@ -241,7 +243,7 @@ def _read_lines(path: str) -> Source:
     is_complete = not found.problems
     problems = tuple(found.problems + found.lost)
     tests, reports = tuple(found.tests), tuple(found.reports)
-    about = (found.before, found.seconds, found.fixed, problems)
+    about = (found.before, found.seconds, found.fixed, problems, found.parts)
     return Source(path, RunRecord(found.environment, tests, reports, *about), is_complete)
 
 
@@ -259,10 +261,9 @@ def _read_object(path: str) -> Source:
         reports = tuple(_checks(checks, iter(leaks), iter(late)))
     else:  # one of before, or of which somebody has taken leaks out
         reports = _reports_of_before(data, leaks, late, tests)
-    about = (_counts(data.get("before")), _typed(data.get("seconds", 0.0), float, int), tuple(map(str, data.get("fixed", ()))))
+    about = (_counts(data.get("before")), _number(data.get("seconds", 0.0)), tuple(map(str, data.get("fixed", ()))))
     problems = tuple(map(str, data.get("problems", ())))
-    parts = tuple((_typed(start, int), _counts(before)) for start, before in data.get("parts", ()))
-    return Source(path, RunRecord(_environment(data), tests, reports, *about, problems, parts), True)
+    return Source(path, RunRecord(_environment(data), tests, reports, *about, problems, _parts(data)), True)
 
 
 def _checks(checks: Sequence[Mapping[str, Any]], leaks: Iterator[Leak], late: Iterator[Leak]) -> Iterator[LeakReport]:
@@ -298,6 +299,10 @@ def _check_version(data: Mapping[str, Any]) -> None:
         raise _Unreadable(f"is of version {version!r}: this leakguard reads version {VERSION}")
 
 
+def _parts(data: Mapping[str, Any]) -> Tuple[Tuple[int, Tuple[int, ...]], ...]:
+    return tuple((_typed(start, int), _counts(before)) for start, before in data.get("parts", ()))
+
+
 def _environment(data: Mapping[str, Any]) -> Dict[str, str]:
     environment = {intern(str(name)): str(value) for name, value in data["environment"].items()}
     int(environment.get("processes", "1"))  # it is counted with
@@ -311,24 +316,33 @@ def _typed(value: Any, *types: type) -> Any:
     return value
 
 
+def _number(value: Any) -> float:
+    """Return a number of seconds. Raises ValueError for one that no JSON can have, or no float."""
+    seconds = float(_typed(value, float, int))
+    if isinstance(value, bool) or not isfinite(seconds):
+        raise ValueError(f"{value!r} is no number of seconds")
+    return seconds
+
+
 _shared_counts: Dict[Tuple[int, ...], Tuple[int, ...]] = {}
 
 
 def _counts(data: Any) -> Tuple[int, ...]:
     counts = tuple(data or ())
-    for count in counts:
-        _typed(count, int)
+    if not all(type(count) is int for count in counts):
+        raise TypeError("int expected in a list of counts")
     return _shared_counts.setdefault(counts, counts) if len(_shared_counts) < 10000 else counts
 
 
 def _test(data: Mapping[str, Any]) -> TestRecord:
-    seconds, waited = (_typed(value, float, int) for value in (data["seconds"], data.get("waited") or 0.0))
-    if data["outcome"] not in _SEVERITY:
-        raise ValueError(f"{data['outcome']!r} is no outcome")
+    seconds, waited = (_number(value) for value in (data["seconds"], data.get("waited") or 0.0))
     live = _counts(data.get("live"))
     details, leaked = _typed(data.get("details", ""), str), _typed(data.get("leaked", False), bool)
     kinds = tuple(data.get("kinds", DEFAULT_KINDS))
-    return TestRecord(intern(data["id"]), intern(data["outcome"]), seconds, waited, live, details, kinds, leaked)
+    otherwise = data.get("otherwise", "")
+    if data["outcome"] not in _SEVERITY or otherwise not in ("", *_SEVERITY):
+        raise ValueError(f"{data['outcome']!r} or {otherwise!r} is no outcome")
+    return TestRecord(intern(data["id"]), intern(data["outcome"]), seconds, waited, live, details, kinds, leaked, otherwise)
 
 
 def _leak(data: Mapping[str, Any]) -> Leak:
@@ -337,6 +351,8 @@ def _leak(data: Mapping[str, Any]) -> Leak:
     }
     for name, value in fields.items():
         _typed(value, *_LEAK_TYPES[name])
+        if type(value) is tuple and not all(type(part) is str for part in value):
+            raise TypeError(f"str expected in {name}")
     return Leak(owner=intern(data["test"]), **fields)
 
 
@@ -346,7 +362,7 @@ def _report(data: Mapping[str, Any]) -> LeakReport:
         owner=intern(data["owner"]),
         title=_typed(data["title"], str),
         leaks=tuple(map(_leak, data["leaks"])),
-        waited=_typed(data["waited"], float, int),
+        waited=_number(data["waited"]),
         note=_typed(data["note"], str),
         ignored=tuple((rule, name) for rule, name in data["ignored"]),
         ended_late=tuple(map(_leak, data.get("ended_late", ()))),

@@ -106,9 +106,11 @@ class ProcessReport:
             outcome = "failed"
         live = self._live.count(now, fully=guard.waited > 0)
         self._tests += 1
-        leaked = has_raised and guard.has_succeeded and outcome == "failed"
+        otherwise = guard.otherwise
+        leaked = has_raised and bool(guard.has_succeeded or otherwise) and outcome in ("failed", "error")
         name, kinds = str(guard.subject.id), recording.kinds_checked(guard)
-        self._journal.ends(TestRecord(name, outcome, now - guard.began, guard.waited, live, details, kinds, leaked))
+        course = (name, outcome, now - guard.began, guard.waited, live, details, kinds, leaked, otherwise if leaked else "")
+        self._journal.ends(TestRecord(*course))
         if guard.parent is not None and guard.parent.is_foreign:  # nobody else here will say so
             self.rests()
 
@@ -164,9 +166,9 @@ def begin_run(recorder: Optional[Recorder]) -> Optional[Recorder]:
     return recorder
 
 
-def end_run(recorder: Recorder, fixed: Iterable[str] = ()) -> None:
-    """The runner has ended, with the known leaks that are fixed."""
-    recorder.end(fixed)
+def end_run(recorder: Recorder, fixed: Iterable[str] = (), problems: Iterable[str] = ()) -> None:
+    """The runner has ended, with the known leaks that are fixed, and what is incomplete."""
+    recorder.end(fixed, problems)
     check.listeners.remove(recorder.report)
     here.is_off = recorder.was_off
 

@@ -37,6 +37,8 @@ class TestRecord(NamedTuple):
     """What it was checked for, () if it was not checked."""
     leaked: bool = False
     """Whether it failed for a leak, and for nothing else."""
+    otherwise: str = ""
+    """What would have come of it without that leak, where it is not ``passed``: ``skipped`` or ``expected failure``."""
 
     @property
     def is_fixture(self) -> bool:

@@ -99,6 +99,7 @@ class Recorder:
         self.tests: List[TestRecord] = []
         self.environment = environment()
         self.before: Tuple[int, ...] = ()
+        self.problems: Tuple[str, ...] = ()
         self.seconds = 0.0
         self.was_off = False
         """Whether this is a run inside of another one."""
@@ -119,13 +120,20 @@ class Recorder:
             journal.starts(name)
 
     def add(
-        self, name: str, outcome: str, details: str = "", seconds: float = 0.0, guard: Any = None, leaked: bool = False
+        self,
+        name: str,
+        outcome: str,
+        details: str = "",
+        seconds: float = 0.0,
+        guard: Any = None,
+        leaked: bool = False,
+        otherwise: str = "",
     ) -> None:
         """A test has ended, with the guard that it had, or a fixture has failed."""
         waited = guard.waited if guard is not None else 0.0
         now = _compat.clock()
         live = self._live.count(now, fully=waited > 0)
-        test = _new(TestRecord, (name, outcome, seconds, waited, live, details, kinds_checked(guard), leaked))
+        test = _new(TestRecord, (name, outcome, seconds, waited, live, details, kinds_checked(guard), leaked, otherwise))
         self.tests.append(test)
         for journal in self.journals:
             journal.ends(test)
@@ -135,12 +143,12 @@ class Recorder:
         for journal in self.journals:
             journal.reports(report)
 
-    def end(self, fixed: Iterable[str] = ()) -> None:
-        """All has ended; with the known leaks that are fixed."""
-        lines = list(fixed)
+    def end(self, fixed: Iterable[str] = (), problems: Iterable[str] = ()) -> None:
+        """All has ended; with the known leaks that are fixed, and what is incomplete."""
+        lines, self.problems = list(fixed), tuple(problems)
         self.seconds = _compat.clock() - self._start
         for journal in self.journals:
-            journal.rests(self.seconds, sum(1 for test in self.tests if not test.is_fixture), lines)
+            journal.rests(self.seconds, sum(1 for test in self.tests if not test.is_fixture), lines, self.problems)
             journal.close()
 
     def is_of_this_process(self) -> bool:
@@ -149,7 +157,8 @@ class Recorder:
 
     def record(self, reports: Sequence[LeakReport]) -> RunRecord:
         """Return the run as plain data."""
-        return RunRecord(self.environment, tuple(self.tests), tuple(reports), self.before, self.seconds)
+        run = (self.environment, tuple(self.tests), tuple(reports), self.before, self.seconds)
+        return RunRecord(*run, problems=self.problems)
 
 
 _START, _OUTCOME, _DETAILS, _FAILURES, _LEAKS = range(5)
@@ -181,7 +190,9 @@ class RecordedResult:
         if course is not None:
             start, outcome, details, failures, leaks = course
             name = test.id() if guard is None else guard.name()
-            self.recorder.add(name, outcome, details, _clock() - start, guard, failures == leaks == 1)
+            leaked = failures == leaks == 1
+            otherwise = guard.otherwise if leaked and guard is not None else ""
+            self.recorder.add(name, outcome, details, _clock() - start, guard, leaked, otherwise)
 
     def _note(self, test: Any, outcome: str, details: str = "", is_leak: bool = False) -> None:
         course = self._courses.get(id(getattr(test, "test_case", test)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import unittest
 import unittest.suite
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
@@ -223,7 +224,7 @@ class GuardedRunner(unittest.TextTestRunner):
                 check.wait_listeners.remove(record.waits.append)
                 if self._passed is not None:
                     record.fixed = _fixed(record, self._passed)
-                end_recording(record)
+                end_recording(record, self._fixtures.result)
             self._print_summary(record, error)
 
     _recorder: Any = None
@@ -270,12 +271,17 @@ def begin_recording(record: Record) -> None:
         record.recorder = process_report.begin_run(record.recorder)
 
 
-def end_recording(record: Record) -> None:
+def end_recording(record: Record, result: Any) -> None:
     """Put the end of the run on record."""
     if record.recorder is not None:
         from leakguard import process_report
 
-        process_report.end_run(record.recorder, map(str, record.fixed))
+        was_stopped = result is None or result.shouldStop or isinstance(sys.exc_info()[1], KeyboardInterrupt)
+        process_report.end_run(record.recorder, map(str, record.fixed), [STOPPED] if was_stopped else [])
+
+
+STOPPED = "was stopped before its end: some tests may not have run"
+"""What is said of a run after ``-f`` or Ctrl-C, in its reports and where they are merged."""
 
 
 def recorded(result_class: Any, recorder: Any) -> Any:

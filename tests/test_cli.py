@@ -8,6 +8,7 @@ import sys
 import tempfile
 import unittest
 
+from leakguard.runner import STOPPED
 from tests.suites import run_python
 from tests.test_runner import PLANTED, run_planted
 
@@ -225,6 +226,55 @@ class ReportTests(unittest.TestCase):
         self.assertEqual((report["leaks"], report["tests_run"]), ([], 2))
         self.assertEqual(os.listdir(self.folder), ["leaks.json"])
         self.assertTrue(os.stat(path).st_mode & stat.S_IRUSR)
+
+    def test_nothing_ran(self):
+        """Wrong usage, or a question for help, leaves the report of an earlier run."""
+        path = os.path.join(self.folder, "leaks.json")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("good")
+        for words, status in ((["--bogus"], 2), (["-h"], 0), (["discover", "-s", "nowhere"], 1)):
+            process = run_planted("--leak-report", path, *words)
+            with open(path, encoding="utf-8") as file:
+                self.assertEqual((process.returncode, file.read()), (status, "good"), words)
+
+    def test_named_twice(self):
+        """A report that is asked for twice, by whatever path, is written once."""
+        path = os.path.join(self.folder, "leaks.jsonl")
+        again = os.path.join(self.folder, ".", "leaks.jsonl")
+        run_planted("--leak-report", path, "--leak-report", again, "planted_clean", LEAKGUARD_REPORT=path)
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual([json.loads(line)["event"] for line in file].count("begin"), 1)
+
+    def test_stopped(self):
+        """After ``-f`` or Ctrl-C the reports say that tests may be missing, so that a merge calls nothing fixed."""
+        paths = [os.path.join(self.folder, name) for name in ("leaks.json", "leaks.jsonl")]
+        reports = [word for path in paths for word in ("--leak-report", path)]
+        run_planted(*reports, "-f", "planted_leaks")
+        for path in paths:
+            with open(path, encoding="utf-8") as file:
+                last = json.loads(file.read() if path.endswith(".json") else file.readlines()[-1])
+            self.assertEqual(last["problems"], [STOPPED])
+
+    def test_annotations_in_any_encoding(self):
+        """What standard output cannot show of a name is escaped; without one, no other report is lost."""
+        path = os.path.join(self.folder, "leaks.json")
+        write = "import sys; from leakguard.cli import write_reports; from leakguard.model import *; from leakguard.record import *; "
+        write += "found = Leak('thread', '\\xe9\\u2192', 'alive', 't', 'a.py:1 in f'); "
+        write += "run = RunRecord(reports=(LeakReport('test', 't', 't', (found,)),)); "
+        for before, shows in (("", True), ("sys.stdout = None; ", False)):
+            code = write + before + f"write_reports(['github', {path!r}], run)"
+            process = run_python("-c", code, PYTHONIOENCODING="ascii")
+            self.assertEqual("\\u2192" in process.stdout, shows, process)
+            self.assertNotIn("Traceback", process.stderr)
+            self.assertEqual("there is no standard output" in process.stderr, not shows)
+            os.remove(path)
+
+    def test_no_file(self):
+        """A file of known leaks without a name, from a variable that is not set, is wrong usage."""
+        for flag in ("--leak-known", "--leak-learn"):
+            process = run_planted(flag, "", "planted_clean")
+            self.assertEqual(process.returncode, 2)
+            self.assertIn(f"error: {flag} must name a file (got '')", process.stderr)
 
     def test_cannot_be_written(self):
         """A report that cannot be written is said, fails the run, and loses neither the result nor another report."""

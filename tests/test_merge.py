@@ -3,9 +3,10 @@
 import json
 import os
 import tempfile
+import textwrap
 import unittest
 
-from leakguard import merge
+from leakguard import known, merge
 from leakguard.model import Leak, LeakReport
 from leakguard.record import RunRecord, TestRecord
 from leakguard.report import json as json_report
@@ -142,6 +143,8 @@ class PartTests(FolderCase):
         merged = self.write("merged.json", merge.read([first, second]))
         self.assertEqual(self.parts(merged), wanted)
         self.assertEqual(self.parts(merged, third), [*wanted, (["d"], (9,))])
+        lines = self.write("merged.jsonl", merge.read([first, second]))
+        self.assertEqual(self.parts(lines), wanted)
 
     def test_of_one(self):
         """One process has no parts."""
@@ -404,7 +407,8 @@ class MalformedTests(FolderCase):
         for where, name, value in (
             ("leaks", "test", None), ("leaks", "kind", 5), ("leaks", "now_at", 5), ("leaks", "origin", []),
             ("leaks", "counted", "x"), ("tests", "id", None), ("tests", "seconds", "x"), ("tests", "outcome", "fine"),
-            ("tests", "live", ["x"]), ("tests", "details", 5),
+            ("tests", "live", ["x"]), ("tests", "details", 5), ("tests", "live", [True]), ("tests", "seconds", float("nan")),
+            ("tests", "waited", 10**400), ("tests", "otherwise", "fine"), ("leaks", "now_at", [5]),
         ):  # fmt: skip
             broken = json.loads(json.dumps(whole))
             broken[where][0][name] = value
@@ -447,11 +451,11 @@ class KnownAtMergeTests(FolderCase):
     def merged(self, test, note="", *, fingerprint="1" * 16):
         """Merge one test that left a known leak, reported with a note; return the status, the outcomes and what was said."""
         entry = {"fingerprint": "1" * 16, "kind": "thread", "name": "left", "tests": ["a.test"], "since": "2026-01-01"}
-        known = self.put("known", json.dumps({"version": 1, "leaks": [entry]}))
+        known_file = self.put("known", json.dumps({"version": 1, "leaks": [entry]}))
         found = leak()._replace(fingerprint=fingerprint)
         record = a_record("1", test)._replace(reports=(LeakReport("test", "a.test", "t", (found,), note=note),))
         path, out = self.write("a.jsonl", record), self.path("out.json")
-        process = run_python("-m", "leakguard", "--leak-merge", path, "--leak-known", known, "--leak-report", out)
+        process = run_python("-m", "leakguard", "--leak-merge", path, "--leak-known", known_file, "--leak-report", out)
         with open(out, encoding="utf-8") as file:
             return process.returncode, [test["outcome"] for test in json.load(file)["tests"]], process.stderr
 
@@ -465,6 +469,49 @@ class KnownAtMergeTests(FolderCase):
         self.assertEqual(self.merged(self.failed(True), fingerprint="2" * 16)[:2], (1, ["failed"]))
         self.assertEqual(self.merged(self.failed(False))[:2], (1, ["failed"]))
         self.assertEqual(self.merged(self.failed(True), "logged: the test had already failed")[:2], (1, ["failed"]))
+
+    def test_what_would_have_come_of_it(self):
+        """What was skipped, or was to fail, is that again: a skipped test shows nothing to be gone."""
+        for outcome in ("skipped", "expected failure"):
+            self.assertEqual(self.merged((*self.failed(True), outcome))[:2], (0, [outcome]))
+
+    def test_what_is_recorded_of_others(self):
+        """A test that is skipped, or expected to fail, and leaks is on record as that but for its leak."""
+        self.put("test_other.py", textwrap.dedent("""
+            import threading, unittest
+            from leakguard import LeakGuardTestCase
+
+            class Tests(LeakGuardTestCase):
+                leak_grace = 0
+
+                def setUp(self):
+                    threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+                def test_skipped(self):
+                    self.skipTest("why")
+
+                @unittest.expectedFailure
+                def test_expected(self):
+                    self.fail()
+
+                def test_failed(self):
+                    self.fail()
+        """))
+        for module in ("leakguard", "unittest"):
+            with self.subTest(module), tempfile.TemporaryDirectory() as folder:
+                run_python("-m", module, "test_other", cwd=self.folder, LEAKGUARD_REPORT=folder)
+                tests = {test.id.rpartition("_")[2]: (test.leaked, test.otherwise) for test in merge.read([folder]).tests}
+                wanted = {"skipped": (True, "skipped"), "expected": (True, "expected failure"), "failed": (False, "")}
+                self.assertEqual(tests, wanted)
+
+    def test_known_and_fixed(self):
+        """What one process calls fixed and another one shows is not fixed."""
+        found = leak()._replace(known=True, counted=False, fingerprint="1" * 16)
+        line = str(known._entry(found, ""))
+        self.write("1.jsonl", a_record("1", "a.test")._replace(fixed=(line, "other")))
+        self.write("2.jsonl", a_record("2", "a.test", leaks=[found]))
+        record, _ = known.applied(merge.read([self.folder]), known.NONE)
+        self.assertEqual(record.fixed, ("other",))
 
     def test_what_is_recorded(self):
         """Both our runner and the mixin alone say of a test, class or module that it failed for a leak alone."""

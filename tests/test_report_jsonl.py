@@ -58,12 +58,13 @@ class FieldTests(unittest.TestCase):
     def test_the_fields_of_a_test_are_all_there_is(self):
         """What is put together by hand is what the encoder of the library says of the same data."""
         unchecked = TestRecord("x", "skipped", 12345.678901, 1e-6, (1, 2, 3), "why", ())
-        for test in (*RECORD.tests, unchecked, unchecked._replace(kinds=("file",), leaked=True)):
+        for test in (*RECORD.tests, unchecked, unchecked._replace(kinds=("file",), leaked=True, otherwise="skipped")):
             wanted = {**test._asdict(), "live": list(test.live), "kinds": list(test.kinds)}
             if test.kinds == DEFAULT_KINDS:
                 del wanted["kinds"]
-            if not test.leaked:
-                del wanted["leaked"]
+            for name in ("leaked", "otherwise"):
+                if not wanted[name]:
+                    del wanted[name]
             self.assertEqual(json.loads(f"{{{protocol.test_fields(test)}}}"), wanted)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 from leakguard.model import LeakReport
 from leakguard.record import RunRecord, TestRecord
@@ -10,10 +10,10 @@ from leakguard.report.files import replace_file
 from leakguard.report.protocol import VERSION, encode, quote, test_fields
 
 
-def begin_line(environment: Mapping[str, str], before: Sequence[int]) -> str:
-    """The first line: a process begins to put its tests on record."""
+def begin_line(environment: Mapping[str, str], before: Sequence[int], parts: Sequence[Any] = ()) -> str:
+    """The first line: a process begins to put its tests on record; of a merged report, which of the tests are whose."""
     data = {"event": "begin", "version": VERSION, "environment": dict(environment), "before": list(before)}
-    return encode(data) + "\n"
+    return encode({**data, "parts": parts} if parts else data) + "\n"
 
 
 def start_line(name: str) -> str:
@@ -39,7 +39,7 @@ def end_line(seconds: float, tests_run: int, fixed: Iterable[str] = (), problems
 
 def lines(record: RunRecord) -> Iterator[str]:
     """A whole record as lines."""
-    yield begin_line(record.environment, record.before)
+    yield begin_line(record.environment, record.before, record.parts)
     yield from map(test_line, record.tests)
     yield from map(leaks_line, record.reports)
     yield end_line(record.seconds, record.tests_run, record.fixed, record.problems)

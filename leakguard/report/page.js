@@ -109,7 +109,10 @@
     return make("button", { type: "button", class: "find", onclick: () => find(id) }, isolated(id));
   }
 
+  let only = null; // the one test that a link leads to, until something else is looked for
+
   function find(id) {
+    only = id;
     byId("query").value = id;
     byId("which").value = "all";
     byId("counted").checked = false;
@@ -241,14 +244,19 @@
 
     const isShown = WHICH[byId("which").value];
     const isMatch = (test) => test.members.some((leak) => matching.has(leak)) || (!narrowed && has(test.search));
-    const rows = tests.filter((test) => isShown(test) && isMatch(test));
+    const rows = tests.filter((test) => (only === null ? isShown(test) && isMatch(test) : test.id === only));
     testTable.show(rows);
     byId("tests-status").textContent = `${figure(rows.length)} of ${plural(tests.length, "row")}`;
   }
 
-  byId("filter").addEventListener("input", update);
+  function lookAnew() {
+    only = null;
+    update();
+  }
+
+  byId("filter").addEventListener("input", lookAnew);
   byId("filter").addEventListener("submit", (event) => event.preventDefault());
-  byId("which").addEventListener("change", update);
+  byId("which").addEventListener("change", lookAnew);
 
   // -- the charts: one test looked at in all of them -------------------------------------------------
 

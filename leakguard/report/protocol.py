@@ -34,14 +34,18 @@ def _checked(kinds: Tuple[str, ...]) -> str:
     return "" if kinds == DEFAULT_KINDS else f', "kinds": {encode(kinds)}'
 
 
+def _otherwise(outcome: str) -> str:
+    return f', "otherwise": "{outcome}"' if outcome else ""
+
+
 def test_fields(test: TestRecord) -> str:
     """The fields of a test, as the inside of an object: by hand, as every test of a run pays for it."""
-    name, outcome, seconds, waited, live, details, kinds, leaked = test
+    name, outcome, seconds, waited, live, details, kinds, leaked, otherwise = test
     spent = f"{waited:.6f}" if waited else "0.0"
     counts = _counts.get(live) or _count(live)
     return (
         f'"id": {quote(name)}, "outcome": "{outcome}", "seconds": {seconds:.6f}, '
         f'"waited": {spent}, "live": {counts}, "details": {quote(details)}'
         f'{_checked(kinds)}'
-        f'{LEAKED * leaked}'
+        f'{LEAKED * leaked}{_otherwise(otherwise)}'
     )

@@ -198,6 +198,18 @@ class BrowserTests(unittest.TestCase):
             self.one(f"#which option[value={choice}]").click()
             self.assertEqual(len(self.column("testtable", 1)), rows)
 
+    def test_a_link_leads_to_its_test_alone(self):
+        """Not to another one whose name begins alike; what is looked for next is looked for among all."""
+        leak = Leak("thread", "left", "alive", "m.T.test_1", "a.py:1 in f")
+        leaks = [leak, *[leak._replace(owner="m.T.test_10")] * 2]
+        reports = tuple(LeakReport("test", one.owner, "t", (one,)) for one in leaks)
+        self.open(RunRecord(tests=(TestRecord("m.T.test_1", "failed"), TestRecord("m.T.test_10", "failed")), reports=reports))
+        self.one("#groups summary").click()
+        self.one("#groups .find").click()
+        self.assertEqual(self.column("testtable", 2), ["m.T.test_1"])
+        self.one("#which option[value=failed]").click()
+        self.assertEqual(len(self.column("testtable", 2)), 2)
+
     def test_rows_come_as_they_are_asked_for(self):
         """Fifty rows at a time are made; the button says how many are left, and goes with the last."""
         self.open(records.large(tests=600, leaks=300, lines=200, seed=2))
