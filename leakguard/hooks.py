@@ -302,11 +302,15 @@ def _schedules(original: Any, loop: Any) -> Any:
 def _wrap_submit(hook: _Hook, original: Any) -> Any:
     @functools.wraps(original)
     def run_coroutine_threadsafe(coro: Any, loop: Any) -> Any:  # the parameters' names are asyncio's
-        if hook.active:
-            note_coroutine(coro, sys._getframe(1), "run_coroutine_threadsafe")
-        future = original(coro, loop)
-        if hook.active:
-            origin.submitted[weakref.ref(loop)] = weakref.ref(future)
+        if not hook.active:
+            return original(coro, loop)
+        note_coroutine(coro, sys._getframe(1), "run_coroutine_threadsafe")
+        before = OWNER.set(current_owner())  # a thread of a test has none in its context, of which the loop gets a copy
+        try:
+            future = original(coro, loop)
+        finally:
+            OWNER.reset(before)
+        origin.submitted[weakref.ref(loop)] = weakref.ref(future)
         return future
 
     return run_coroutine_threadsafe

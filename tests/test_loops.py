@@ -12,6 +12,7 @@ from unittest import mock
 from leakguard import LeakGuardAsyncTestCase, check
 from tests.doubles import JOIN_SECONDS, BlockedThread
 from tests.guarded import PATIENT, place, run_inner, run_inner_async
+from tests.suites import BackgroundLoop
 
 
 async def wait_for_ever():
@@ -245,6 +246,24 @@ class LoopTests(unittest.TestCase):
             outcome = run_inner(leaves(""), leaves("task"), leaves("thread"), leaves(""))
             found = [(leak.kind, leak.owner) for leak in outcome.leaks]
             self.assertEqual(found, [("task", "inner.Inner.test_1"), ("thread", "inner.Inner.test_2")])
+
+    def test_given_to_a_loop_by_a_thread_of_the_test(self):
+        """What the coroutine starts on the loop of another thread is of the test, as what the test itself gives to it."""
+        background = BackgroundLoop()
+        self.addCleanup(background.stop)
+
+        async def connect():
+            asyncio.ensure_future(wait_for_ever()).set_name("reader")
+
+        def by_a_thread(test):
+            thread = threading.Thread(target=lambda: background.submit(connect()).result(JOIN_SECONDS))
+            thread.start()
+            thread.join(JOIN_SECONDS)
+
+        for is_debug in (False, True):
+            background.loop.set_debug(is_debug)
+            outcome = run_inner(lambda test: None, by_a_thread, lambda test: None)
+            self.assertEqual([(one.name, one.owner) for one in outcome.leaks], [("reader", "inner.Inner.test_1")])
 
     def test_context_that_is_kept(self):
         """What is started in the context of an earlier test, or in an empty one, is of the test that starts it."""
