@@ -676,11 +676,6 @@ def set_in_test_context(test: Any, variable: Any, value: Any) -> None:
         context.run(variable.set, value)
 
 
-def has_cleanup(test: Any, function: Any) -> bool:
-    """Whether `function` is still among the test's cleanups (3.9 to 3.15)."""
-    return any(entry[0] == function for entry in getattr(test, "_cleanups", ()))
-
-
 def add_first_cleanup(test: Any, function: Any) -> None:
     """Register a cleanup that runs after all others, even those that were registered in ``__init__`` (3.9 to 3.15)."""
     test._cleanups.insert(0, (function, (), {}))
@@ -689,12 +684,13 @@ def add_first_cleanup(test: Any, function: Any) -> None:
 def run_last_cleanup(test: Any, do_cleanups: Callable[[], Any], function: Callable[[], Any]) -> Any:
     """Run one more cleanup as a test's last, by its ``doCleanups()``, so that what it raises is the test's (3.9 to 3.15).
 
-    Without unittest's async way to it, whose frames are not hidden from tracebacks as its others are.
+    Without unittest's async way to it, whose frames are not hidden from tracebacks as its others are; so not in the context
+    of an async test, which has one of its own from 3.11.
     """
     call_cleanup = test._callCleanup
 
     def call(cleanup: Any, *args: Any, **kwargs: Any) -> Any:
-        return cleanup() if cleanup == function else call_cleanup(cleanup, *args, **kwargs)
+        return cleanup() if cleanup is function else call_cleanup(cleanup, *args, **kwargs)
 
     add_first_cleanup(test, function)
     test._callCleanup = call
@@ -771,21 +767,32 @@ def has_failed(test: Any, result: Any) -> bool:
     return any(not getattr(info, "typename", "Skipped").startswith("Skip") for info in foreign)
 
 
-def result_of(test: Any) -> Tuple[Any, bool, str]:
-    """The result that a running test reports to, whether all has gone well so far, and what else is no failure.
+def result_of(test: Any) -> Tuple[Any, bool]:
+    """The result that a running test reports to, and whether all has gone well so far, parts too (3.9 to 3.15)."""
+    outcome = getattr(test, "_outcome", None)
+    return getattr(outcome, "result", None), getattr(outcome, "success", False) and not _is_expected_to_fail(test)
 
-    That is ``skipped`` or ``expected failure``, "" for neither. A part that has failed is seen, too (3.9 to 3.15).
-    """
+
+def otherwise_of(test: Any) -> str:
+    """``skipped`` or ``expected failure``, if that has come of a running test and it has not failed; else "" (3.9 to 3.15)."""
     outcome = getattr(test, "_outcome", None)
     result = getattr(outcome, "result", None)
-    marked = [getattr(thing, "__unittest_expecting_failure__", False) for thing in (test, _method(test))]
-    skips: Any = getattr(outcome, "skipped", None) or getattr(result, "skipped", None) or ()
-    otherwise = "expected failure" if any(marked) and getattr(outcome, "expectedFailure", None) is not None else ""
-    if not otherwise and isinstance(skips, list) and skips[-1][0] is test:
-        otherwise = "skipped"
-    if otherwise and has_failed(test, result):
-        otherwise = ""
-    return result, getattr(outcome, "success", False) and not any(marked), otherwise
+    found = ""
+    if _is_expected_to_fail(test) and getattr(outcome, "expectedFailure", None) is not None:
+        found = "expected failure"
+    elif any(is_last(getattr(one, "skipped", None), test) for one in (outcome, result)):
+        found = "skipped"
+    return found if found and not has_failed(test, result) else ""
+
+
+def _is_expected_to_fail(test: Any) -> bool:
+    return any(getattr(thing, "__unittest_expecting_failure__", False) for thing in (test, _method(test)))
+
+
+def is_last(entries: Any, test: Any) -> bool:
+    """Whether the last entry of a list of a result's is of a test; a foreign result may have anything there."""
+    last = entries[-1] if isinstance(entries, list) and entries else None
+    return isinstance(last, tuple) and bool(last) and last[0] is test
 
 
 def _method(test: Any) -> Any:
@@ -897,7 +904,7 @@ def run_by_runner(frame: Any, variable: Any, value: Any) -> None:
         frame = frame.f_back
     if frame is None or code is None or frame.f_code is not code:
         return
-    context = frame.f_locals.get("context")
+    context = frame.f_locals.get("context") if value is not None else None
     if context is not None and context is getattr(frame.f_locals.get("self"), "_context", None):
         try:
             context.run(variable.set, value)
@@ -1579,10 +1586,11 @@ def raw_environment() -> Dict[Any, Any]:
 
     Also where somebody has put a plain dict in its place, which changes nothing for the system.
     """
-    return next((one._data for one in (os.environ, *_ENVIRONMENTS) if hasattr(one, "_data")), {})
+    data: Dict[Any, Any] = _environment._data
+    return data
 
 
-_ENVIRONMENTS: Tuple[Any, ...] = tuple(getattr(os, name) for name in ("environb", "environ") if hasattr(os, name))
+_environment: Any = getattr(os, "environb", os.environ)
 
 
 SIGNALS = tuple(int(number) for number in sorted(signal.valid_signals()))

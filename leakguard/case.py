@@ -110,7 +110,7 @@ class TestGuard(Guard):
         plan = self.plan = Plan(cls, method)
         self._previous = self.parent
         self.ident = get_ident()
-        self.parent = parent = self._previous or origin.current_owner()
+        self.parent = parent = origin.current_owner()
         if parent is None or parent.state != ACTIVE:
             self.widen()
         else:
@@ -203,7 +203,7 @@ class TestGuard(Guard):
         """Give the verdict, as a cleanup after which no other runs. Raises LeakError."""
         __tracebackhide__ = True  # pytest's word for what unittest calls ``__unittest``
         self.is_verified = True
-        _, _, self.otherwise = _compat.result_of(self.test)
+        self.otherwise = _compat.otherwise_of(self.test)
         error = self.verify(lambda: _compat.has_failed(self.test, self.result))
         if error is not None:
             raise error
@@ -219,13 +219,17 @@ class TestGuard(Guard):
         if frame is None or _is_final_pass(frame.f_back):
             self.verdict()
 
+    def _was_skipped(self) -> bool:
+        """Whether a framework has skipped the test in its own way, and the test has left nothing."""
+        return _compat.is_last(getattr(self.result, "skipped", None), self.test) and self.is_clean()
+
     def end(self, *, is_interrupted: bool) -> None:
         """End the course; say so if the test ran and was not checked."""
         test, plan = self.test, self.plan
         if not self.is_verified and plan.probes and not self.is_foreign:
             _compat.drop_cleanup(test, self.first_cleanup)
             _compat.drop_cleanup(test, self.verdict)
-            if not is_interrupted and not (_is_skipped(test, self.result) and self.is_clean()):
+            if not (is_interrupted or _is_skipped(test) or self._was_skipped()):
                 warn(f"leakguard: {self.subject.title} was not checked for leaks: its cleanups were cleared or not run")
         if plan.names_itself:
             self._subject = _named_by_itself(test)
@@ -248,11 +252,10 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-def _is_skipped(test: Any, result: Any) -> bool:
-    """Whether the test was skipped, so that nothing of it ran: by unittest's decorator, or in a framework's own way."""
+def _is_skipped(test: Any) -> bool:
+    """Whether the test's class or method was skipped by decorator, so that nothing of it ran."""
     method = getattr(test, test._testMethodName, None)
-    is_decorated = getattr(type(test), "__unittest_skip__", False) or getattr(method, "__unittest_skip__", False)
-    return bool(is_decorated or any(one is test for one, _ in getattr(result, "skipped", ())[-1:]))
+    return bool(getattr(type(test), "__unittest_skip__", False) or getattr(method, "__unittest_skip__", False))
 
 
 def _named_by_itself(test: Any) -> Subject:
@@ -386,7 +389,7 @@ class LeakGuardMixin:
         if guard is None:
             return outcome
         if course_listeners:
-            guard.result, guard.has_succeeded, _ = _compat.result_of(self)
+            guard.result, guard.has_succeeded = _compat.result_of(self)
         guard.is_verified = True
         guard.has_left_nothing = guard.is_clean()
         if guard.has_left_nothing:

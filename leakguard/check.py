@@ -90,9 +90,10 @@ class Check:
         try:
             yield from self._isolate(findings)  # before the report: only now is it seen who ignores cancellation
         finally:
-            if findings or self.matched or self.ended_late:
-                report, error = self._report([finding.leak for finding in self._new(findings)], has_failed)
-                self.guard.leaks, self.guard.error = report.leaks, error
+            new = self._new(findings)
+            if new or self.matched or self.ended_late:
+                report, error = self._report([finding.leak for finding in new], has_failed)
+                self.guard.leaks, self.guard.error = report.leaks, str(error or "")
                 if any(leak.blocks_exit for leak in report.leaks):
                     exit.announce_at_exit()
                 for listener in list(listeners):
@@ -314,8 +315,8 @@ class Check:
         if owner is not None:
             if not owner.is_within(guard) and owner.subject.id != guard.subject.id:  # an earlier run of the same test
                 self.neighbours.add(str(owner.subject.id))
-            elif owner is not guard and any(leak.counted for leak in owner.leaks):
-                self._on_record.update(leak.fingerprint for leak in owner.leaks)
+            elif owner is not guard and any(leak.counted for leak in owner.leaks) and (owner.error or owner.scope != "block"):
+                self._on_record.update(leak.fingerprint for leak in owner.leaks if leak.fingerprint)
                 self.failed_owners.add(str(owner.subject.id))
             return str(owner.subject.id)
         if guard.loop is not None and probe.loop_of(thing) is guard.loop:

@@ -50,8 +50,8 @@ class Guard:
     loop: Any = None
     """The test's own loop, for as long as the verdict lets it turn."""
     leaks: Tuple[Leak, ...] = ()
-    error: Optional[LeakError] = None
-    """What its check had to raise."""
+    error = ""
+    """The text of what its check had to raise."""
     waited = 0.0
     """Seconds that its check waited for suspects to end, also where they did."""
     clean: Any = None
@@ -70,8 +70,8 @@ class Guard:
     def begin(self) -> None:
         """Take the baseline, and own from now on what this thread and its contexts create."""
         self.ident = get_ident()
-        self._previous = previous = _owner.get()
-        self.parent = previous or origin.current_owner()
+        self._previous = _owner.get()
+        self.parent = origin.current_owner()
         self.widen()
         if self.scope in ("test", "block"):
             self.open()
@@ -396,13 +396,15 @@ class LeakGuard:
         return block
 
     def _give_up(self, guard: Guard, error: BaseException) -> None:
-        if guard.error is not None:  # it came while the leaks were being ended
-            log("WARNING", f"{guard.error}\n(logged: the check was cut short)")
-        elif not isinstance(error, LeakError):
-            guard.failed, guard.policy = True, guard.policy._replace(grace=0.0)
+        """Say what there is, which is left to the guard around this one; what is on record by now is said once more."""
+        self.leaks, text = guard.leaks, guard.error
+        if not text:
+            guard.policy = guard.policy._replace(grace=0.0)
             guard.loop = None if isinstance(error, GeneratorExit) else guard.loop  # no loop may turn in a close()
-            guard.verify()
-        self.leaks = guard.leaks
+            found = guard.look_now(_compat.is_at_work_here)
+            self.leaks, text = (found.leaks, str(found)) if found is not None else ((), "")
+        if text:
+            log("WARNING", f"{text}\n(logged: the check was cut short)")
 
     def _finish(self, guard: Guard, error: Optional[LeakError]) -> None:
         self.leaks = guard.leaks

@@ -36,7 +36,7 @@ def _note_running_loops() -> None:
 
 
 def _note_all(classes: List[Any], note: Callable[[Any], None]) -> None:
-    """Note every loop or executor there is: once in a process, when its class was first imported inside a test."""
+    """Note every loop, executor or queue there is: once in a process, when its class was first imported inside a test."""
     import gc
 
     for thing in gc.get_objects():
@@ -179,7 +179,7 @@ def _wrap_late_start(hook: _Hook, original: Any) -> Any:
             return original(self, *args, **kwargs)
         finally:
             OWNER.reset(before)
-            del starting[_thread.get_ident()]
+            starting.pop(_thread.get_ident(), None)
             if outer is not None:
                 starting[_thread.get_ident()] = outer
 
@@ -221,9 +221,9 @@ def _wrap_loop_start(hook: _Hook, original: Any) -> Any:
             note_loop(self)
             _watch_tasks(self)
         if hook.active and _HAS_RUNNERS:
-            owner = current_owner()
-            if owner is not None and not owner.is_own_loop(self):
-                _compat.run_by_runner(sys._getframe(1), OWNER, owner)
+            owner = OWNER.get()
+            if owner is None or not owner.is_own_loop(self):
+                _compat.run_by_runner(sys._getframe(1), OWNER, current_owner())
         return original(self, *args)
 
     return loop_starts
@@ -464,6 +464,7 @@ def _forget_after_fork() -> None:
         guard.is_foreign = True
     origin.open_guards.clear()
     origin.wide_guards.clear()
+    origin.starting_for.clear()
     process_births.clear()
     raw_births.clear()
     hooks._lock = threading.Lock()

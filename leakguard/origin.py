@@ -101,6 +101,7 @@ class _Before:
     """The owner of what was there before any guard: it is never over, so no guard reports what is its own."""
 
     ident = parent = subject = None
+    scope = state = ""
 
     def is_over(self) -> bool:
         return False

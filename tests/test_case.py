@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import io
 import re
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 import unittest
 import unittest.mock
+import weakref
 
 from leakguard import LeakError, LeakGuard, LeakGuardMixin, LeakGuardTestCase, key_test, leak_policy, origin
 from leakguard.runner import GuardedRunner
@@ -372,6 +374,45 @@ class LifeTests(LeaksTestCase):
             [test._testMethodName for test, _ in result.failures], ["test_leak_after", "test_leak_before"]
         )
         self.assertEqual([name for _, _, name in leaks_of(reports)], ["after", "before"])
+
+    def test_nothing_of_a_leaking_test_is_kept(self):
+        """Neither the leaked thread nor its guard keeps the test, nor what is in the frames of its failure."""
+        outer, kept = self, []
+
+        class Thing:
+            pass
+
+        class Case(GuardedCase):
+            def test(self):
+                self.thing = Thing()
+                kept.append(weakref.ref(self.thing))
+                outer.leak()
+
+        suite = suite_of(Case)
+        with own_record():
+            suite.run(unittest.TestResult())
+        del suite
+        gc.collect()
+        self.assertIsNone(kept[0]())
+
+    def test_a_timer_that_starts_the_next_one(self):
+        """For ever, it is one leak, and its test's: no class reports it again."""
+        stopped = threading.Event()
+        self.addCleanup(stopped.set)
+
+        def tick():
+            if not stopped.is_set():
+                timer = threading.Timer(0.001, tick)
+                timer.daemon = True
+                timer.start()
+
+        class Case(GuardedCase):
+            def test(self):
+                tick()
+
+        _, reports = run_inner(Case)
+        self.assertEqual({owner for owner, _, _ in leaks_of(reports)}, {f"{__name__}.{Case.__qualname__}.test"})
+        self.assertEqual(len(reports), 1, reports)
 
     def test_do_cleanups_overridden(self):
         """A class that overrides doCleanups() and calls super() is checked as any other."""
@@ -991,9 +1032,11 @@ class BlockTests(LeaksTestCase):
             loop.call_soon(ran.append, "ran")
             coroutine.close()
             self.assertEqual(ran, [])
-            task.cancel()
-            loop.call_soon(loop.stop)
-            loop.run_forever()
+            left = asyncio.all_tasks(loop)
+            for one in left:
+                one.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            self.assertTrue(task.done())
             loop.close()
 
     def test_cancelled_while_it_waits(self):

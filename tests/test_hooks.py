@@ -2,18 +2,21 @@
 
 import _thread
 import asyncio
+import concurrent.futures
 import functools
 import gc
+import multiprocessing
 import os
 import subprocess
 import sys
 import threading
 import types
 import unittest
+import warnings
 from unittest import mock
 
 import leakguard.hooks
-from leakguard import _compat, origin
+from leakguard import LeakError, LeakGuard, _compat, origin
 from leakguard.hooks import Hooks, hooks
 from tests.doubles import JOIN_SECONDS, BlockedThread
 from tests.planting import run_fresh
@@ -186,6 +189,26 @@ class LateLoopClassTests(HookTestCase):
             self.hooks.update()
             self.assertIsNot(LibraryLoop.run_forever, running)
             self.assertIn(loop, origin.loops)
+
+
+def _leaks_in_a_worker():
+    """Whether a leak is seen in this process."""
+    try:
+        with LeakGuard(grace=0):
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+    except LeakError:
+        return True
+    return False
+
+
+class WorkerTests(unittest.TestCase):
+    @unittest.skipUnless(hasattr(os, "fork"), "this platform cannot fork")
+    def test_a_worker_that_is_forked_by_the_first_job(self):
+        """It is no more about to be started: what it starts is of whatever guards it there."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside other threads
+            with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+                self.assertTrue(pool.submit(_leaks_in_a_worker).result(JOIN_SECONDS))
 
 
 class ElsewherePatchedTests(HookTestCase):

@@ -40,10 +40,13 @@ class ProcessProbe(Probe):
     def __init__(self) -> None:
         self._known: Dict[int, int] = {}
         self._reported: Dict[int, int] = {}
+        self._unnoted: Dict[Tuple[int, int], Any] = {}
+        """What the thread of a child tells that no hook has seen being made."""
 
     def refresh(self) -> None:
         """Look at the children anew, noted or not: what C code spawned is seen here, if not by the test itself."""
         self._known = _children() if _has_children() else {}
+        self._unnoted.clear()
         origin.forks[0] = True
 
     def snapshot(self) -> Any:
@@ -71,7 +74,12 @@ class ProcessProbe(Probe):
         ]
 
     def owner(self, thing: Any) -> Any:
-        birth = origin.process_births.get(thing.pid) or _birth_of_its_thread(thing.pid)
+        birth = origin.process_births.get(thing.pid)
+        if birth is None:
+            key = thing.pid, thing.started
+            if key not in self._unnoted:
+                self._unnoted[key] = _birth_of_its_thread(thing.pid)
+            birth = self._unnoted[key]
         return birth.owner if birth is not None else None
 
     def is_noted(self, thing: Any) -> bool:

@@ -57,7 +57,7 @@ class TaskProbe(Probe):
         return origin.owner_of(_compat.task_context(thing), origin.birth_of_task(thing), thing.get_loop())
 
     def is_noted(self, thing: Any) -> bool:
-        return not _is_async_generator(thing)  # a task's context always says who made it
+        return not _is_async_generator(thing)  # its birth, its context or its loop says who made it
 
     def loop_of(self, thing: Any) -> Any:
         return None if _is_async_generator(thing) else thing.get_loop()
@@ -139,7 +139,7 @@ class TaskProbe(Probe):
 
     def _made_since(self, before: List[Any], owners: List[Any]) -> List[Any]:
         """The tasks of these owners that were not pending before: the loop would wait for them for ever, too."""
-        known, whose = set(map(id, before)), set(map(id, owners))
+        known, whose = set(map(id, before)), {id(owner) for owner in owners if owner is not None}
         return [task for task in _pending_of_tests() if id(task) not in known and id(self.owner(task)) in whose]
 
     def allow(self, thing: Any) -> Optional[str]:

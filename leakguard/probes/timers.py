@@ -37,7 +37,7 @@ class TimerProbe(Probe):
         return origin.owner_of(_compat.handle_context(thing), origin.birth_of_timer(thing), self.loop_of(thing))
 
     def is_noted(self, thing: Any) -> bool:
-        return True  # a handle's context always says who made it
+        return True  # its birth, its context or its loop says who made it
 
     def loop_of(self, thing: Any) -> Any:
         return _compat.handle_loop(thing)
