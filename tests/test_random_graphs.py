@@ -45,7 +45,7 @@ class RandomGraphTests(unittest.TestCase):
         settle = reach._settle_accounts
         for name, value, number in (
             ("_settle_accounts", lambda graph, claims: (set(), settle(graph, claims)[1]), 20),
-            ("weakref", blind, 200),
+            ("weakref", blind, 1000),
         ):
             with self.subTest(name), mock.patch.object(reach, name, value):
                 self.assertNotEqual(run(number, "suite").wrong, [])
