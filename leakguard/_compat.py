@@ -225,6 +225,21 @@ def worker_executor(frame: Any) -> Any:
     return reference() if reference is not None else None
 
 
+def job_classes() -> List[Any]:
+    """The class of the jobs of a ThreadPoolExecutor, made with a future first of all, in a list: empty before the import."""
+    cls = getattr(sys.modules.get("concurrent.futures.thread"), "_WorkItem", None)
+    return [cls] if cls is not None else []
+
+
+def running_job(frame: Any) -> Any:
+    """The future of the job that a worker of a ThreadPoolExecutor is at, by a frame of its thread; else None (3.9 to 3.15)."""
+    while frame is not None:
+        if frame.f_code.co_name == "run" and frame.f_globals.get("__name__") == "concurrent.futures.thread":
+            return getattr(frame.f_locals.get("self"), "future", None)
+        frame = frame.f_back
+    return None
+
+
 def cancel_work(executor: Any) -> List[Any]:
     """Cancel what a thread pool has not begun, as its ``shutdown(cancel_futures=True)`` will; return all such futures.
 
@@ -253,7 +268,11 @@ def executor_prefix(executor: Any) -> str:
 
 def is_asyncio_executor(executor: Any) -> bool:
     """Whether an event loop made this executor for itself: asyncio names it so (3.9 to 3.15), and uvloop."""
-    return getattr(executor, "_thread_name_prefix", None) in ("asyncio", "uvloop")
+    return getattr(executor, "_thread_name_prefix", None) in DEFAULT_EXECUTORS
+
+
+DEFAULT_EXECUTORS = ("asyncio", "uvloop")
+"""What the names of the workers of a loop's default executor begin with."""
 
 
 def default_executor(loop: Any) -> Any:

@@ -17,7 +17,7 @@ import weakref
 from typing import Any, Callable, Iterable, List, Set, Tuple
 
 from leakguard import _compat, changes, deaths, origin, temporary
-from leakguard.origin import BIRTH, OWNER, Birth, birth_listeners, current_owner, note_coroutine, note_loop, note_timer
+from leakguard.origin import BIRTH, LATE, OWNER, Birth, birth_listeners, current_owner, note_coroutine, note_loop, note_timer
 from leakguard.origin import process_births, raw_births, raw_stack, tell
 
 
@@ -78,7 +78,8 @@ class _Hook:
 def _wrap_start(hook: _Hook, original: Any) -> Any:
     def start(self: Any, *args: Any, **kwargs: Any) -> Any:
         if hook.active and BIRTH not in self.__dict__:
-            birth = self.__dict__[BIRTH] = Birth(current_owner(), raw_stack(sys._getframe(1)))
+            extra = LATE if _thread.get_ident() in origin.starting_for else None
+            birth = self.__dict__[BIRTH] = Birth(current_owner(), raw_stack(sys._getframe(1)), extra)
             if birth_listeners:
                 tell("thread", birth)
         return original(self, *args, **kwargs)
@@ -164,26 +165,39 @@ def _wrap_late_starter_init(hook: _Hook, original: Any) -> Any:
 
 
 def _wrap_late_start(hook: _Hook, original: Any) -> Any:
-    """Threads that are started when there is work are their executor's, and end with it: the owner is whoever made that."""
+    """Threads that are started when there is work are their executor's, and end with it: the owner is whoever made that.
+
+    What a job starts is of whoever has submitted the job.
+    """
 
     @functools.wraps(original)
     def start_late(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         if not hook.active:
             return original(self, *args, **kwargs)
-        birth = self.__dict__.get(BIRTH)
-        owner = birth.owner if birth is not None else origin.BEFORE
-        before = OWNER.set(owner if owner is not origin.BEFORE else None)  # a thread may begin with a copy of the context
-        starting = origin.starting_for
-        outer, starting[_thread.get_ident()] = starting.get(_thread.get_ident()), owner
+        birth, ident, starting = self.__dict__.get(BIRTH), _thread.get_ident(), origin.starting_for
+        outer = starting.get(ident)
+        starts = (birth.owner if birth is not None else origin.BEFORE, current_owner())
+        before, starting[ident] = OWNER.set(None), starts  # a thread may begin with a copy of the context
         try:
             return original(self, *args, **kwargs)
         finally:
             OWNER.reset(before)
-            starting.pop(_thread.get_ident(), None)
+            starting.pop(ident, None)
             if outer is not None:
-                starting[_thread.get_ident()] = outer
+                starting[ident] = outer
 
     return start_late
+
+
+def _wrap_job_init(hook: _Hook, original: Any) -> Any:
+    @functools.wraps(original)
+    def job_is_made(self: Any, /, future: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, future, *args, **kwargs)
+        _, submitter = origin.starting_for.get(_thread.get_ident(), (None, None))
+        if hook.active and submitter is not None:
+            origin.jobs[future] = submitter
+
+    return job_is_made
 
 
 def _wrap_loop_init(hook: _Hook, original: Any) -> Any:
@@ -383,6 +397,7 @@ class Hooks:
                 raw_births.clear()
                 process_births.clear()
                 origin.submitted.clear()
+                origin.jobs.clear()
                 if self._wanted:
                     self._wanted, self._installed_at, origin.notes_timers[0] = set(), -1, False
                     deaths.watch_collections(False)
@@ -414,6 +429,7 @@ class Hooks:
             places += [(cls, _compat.loop_start(cls), _wrap_loop_start), (cls, "__init__", _wrap_loop_init)]
         for cls, method in _compat.late_starters().items():
             places += [(cls, "__init__", _wrap_late_starter_init), (cls, method, _wrap_late_start)]
+        places += [(cls, "__init__", _wrap_job_init) for cls in _compat.job_classes()]
         places += [(module, "run_coroutine_threadsafe", _wrap_submit) for module in _compat.submit_modules()]
         if "file" in self._wanted:
             places += [(cls, "__new__", _wrap_loop_new) for cls in _compat.loop_classes() if _compat.opens_unseen(cls)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import functools
 import os
+import sys
 import weakref
 from contextvars import ContextVar
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
@@ -19,6 +20,9 @@ FRAMES = 24
 """Frames kept of a creating stack at most: enough to get from a library's depth to the user's line."""
 
 BIRTH, _NOTED = "_leakguard_birth", "_leakguard_noted"
+
+LATE = "started when there was work"
+"""What is noted beside the birth of a thread of an executor or a queue."""
 
 REPORTED = "_leakguard_reported"
 """Entered in a thread once it is on record, or is no test's."""
@@ -53,10 +57,8 @@ def current_owner() -> Any:
     Order: the context, a test that runs in this thread, the owner of this thread's creation. A context that a test has
     kept for the next one names a test that is over; what still turns on a loop is of that test all the same.
     """
-    if starting_for:
-        owner = starting_for.get(_thread.get_ident())
-        if owner is not None:
-            return owner
+    if starting_for and _thread.get_ident() in starting_for:
+        return starting_for[_thread.get_ident()][0]
     owner = OWNER.get()
     if owner is None or (owner.is_over() and _compat.running_loop() is None):
         here = _open_in(_thread.get_ident())
@@ -64,12 +66,24 @@ def current_owner() -> Any:
             return here
     if owner is None:
         birth = birth_of_this_thread()
-        owner = birth.owner if birth is not None and birth.owner is not BEFORE else None  # its jobs are not old
+        owner = birth.owner if birth is not None else None
+        if birth is not None and birth.extra is LATE:
+            owner = submitter_of(sys._getframe(1)) or owner
+        owner = owner if owner is not BEFORE else None  # its jobs are not old
     return owner
 
 
-starting_for: Dict[int, Any] = {}
-"""Ident of a thread -> the owner of what it is starting right now for an executor or a queue."""
+def submitter_of(frame: Any) -> Any:
+    """The owner of whoever has submitted the job that an executor's worker is at, by a frame of its thread; else None."""
+    job = _compat.running_job(frame)
+    return jobs.get(job) if job is not None else None
+
+
+starting_for: Dict[int, Tuple[Any, Any]] = {}
+"""Ident of a thread -> the owner of what it is starting right now for an executor or a queue, and its own owner."""
+
+jobs: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
+"""The future of a job -> the owner of whoever has submitted it to an executor."""
 
 
 def is_importing(frame: Any) -> bool:

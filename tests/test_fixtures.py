@@ -166,6 +166,26 @@ class ClassTests(FixtureTestCase):
                 self.assert_clean(Case, by_runner=by_runner)
                 del sys.modules["makes_executor"]
 
+    def test_job_of_a_test(self):
+        """What a job starts on an executor of the class is of the test that has submitted the job, whoever gave it work first."""
+        outer = self
+        for base, by_runner in self.each_way():
+
+            class Case(base):
+                @classmethod
+                def setUpClass(cls):
+                    cls.threads = concurrent.futures.ThreadPoolExecutor(1)
+                    cls.addClassCleanup(cls.threads.shutdown)
+
+                def test_1(self):
+                    self.threads.submit(int).result()
+
+                def test_2(self):
+                    self.threads.submit(outer.leak).result()
+
+            _, reports = self.run_suite(suite_of(Case), by_runner=by_runner)
+            self.assertEqual([owner.rpartition(".")[2] for owner, _, _ in leaks_of(reports)], ["test_2"])
+
     def test_executor_from_before(self):
         """Those of one that was made before any guard are nobody's leak; those of a test's own are that test's."""
         outer = self

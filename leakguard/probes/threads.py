@@ -71,6 +71,8 @@ class ThreadProbe(Probe):
 
     def owner(self, thing: Any) -> Any:
         birth = _birth(thing)
+        if birth is not None and _name(thing).startswith(_compat.DEFAULT_EXECUTORS):
+            return origin.submitter_of(sys._current_frames().get(thing.ident)) or birth.owner  # nobody has made it
         return birth.owner if birth is not None else None
 
     def is_noted(self, thing: Any) -> bool:
