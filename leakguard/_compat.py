@@ -233,11 +233,10 @@ def job_classes() -> List[Any]:
 
 def running_job(frame: Any) -> Any:
     """The future of the job that a worker of a ThreadPoolExecutor is at, by a frame of its thread; else None (3.9 to 3.15)."""
-    while frame is not None:
-        if frame.f_code.co_name == "run" and frame.f_globals.get("__name__") == "concurrent.futures.thread":
-            return getattr(frame.f_locals.get("self"), "future", None)
+    code = next((cls.run.__code__ for cls in job_classes()), None)
+    while frame is not None and frame.f_code is not code:
         frame = frame.f_back
-    return None
+    return getattr(frame.f_locals.get("self"), "future", None) if frame is not None else None
 
 
 def cancel_work(executor: Any) -> List[Any]:
