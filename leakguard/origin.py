@@ -100,8 +100,8 @@ def _is_unittest_run(code: Any) -> bool:
 
 
 def _open_in(ident: int) -> Any:
-    """The innermost guard that is at work in a thread; a test has the ident of its class, if none of its own."""
-    guards = [guard for guard in (*open_guards, *wide_guards) if (guard.ident or guard.parent.ident) == ident]
+    """The innermost guard of a test or block that runs in a thread; a test has the ident of its class, if none of its own."""
+    guards = [guard for guard in list(open_guards) if (guard.ident or guard.parent.ident) == ident]
     return next((one for one in guards if all(one.is_within(other) for other in guards)), None)
 
 
