@@ -482,7 +482,7 @@ def runs_test(test: Any, task: Any) -> bool:
     """
     if task is live_threads.get(_thread.get_ident()) or is_at_work_here(task):
         return True
-    if "asyncio.tasks" not in sys.modules or not hasattr(task, "get_coro"):
+    if not hasattr(task, "get_coro"):
         return False
     frame: Any = getattr(task.get_coro(), "cr_frame", None)
     is_method = frame is not None and frame.f_locals.get("self") is test
@@ -920,9 +920,9 @@ def run_by_runner(frame: Any, variable: Any, value: Any) -> None:
         if frame is None or frame.f_code is code:
             break
         frame = frame.f_back
-    if frame is None or code is None or frame.f_code is not code:
+    if frame is None or frame.f_code is not code:
         return
-    context = frame.f_locals.get("context") if value is not None else None
+    context = frame.f_locals.get("context")
     if context is not None and context is getattr(frame.f_locals.get("self"), "_context", None):
         try:
             context.run(variable.set, value)

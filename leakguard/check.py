@@ -140,7 +140,7 @@ class Check:
         """
         from leakguard.verdict import Thing  # 2 ms, which only a leak pays
 
-        for last in [False] * SUCCESSIONS + [True]:
+        for _ in range(SUCCESSIONS + 1):
             left = self._look()  # once, not once a finding: a thousand leaks would be looked at a thousand times
             kept: List[Tuple[Finding, Suspect]] = []
             ended: List[Finding] = []
@@ -152,7 +152,7 @@ class Check:
             self.ended_late += [one.leak._replace(verdict=ENDED_LATE, counted=False) for one in ended if not following]
             kept += [(self._describe(suspect), suspect) for suspect in following]
             findings = [finding for finding, _ in kept]
-            if last or not following:
+            if not following:
                 break
         return findings, [Thing(s.probe.choice or s.probe.kind, s.thing) for _, s in kept]
 

@@ -182,8 +182,9 @@ def _wrap_late_start(hook: _Hook, original: Any) -> Any:
             return original(self, *args, **kwargs)
         finally:
             OWNER.reset(before)
-            starting.pop(ident, None)
-            if outer is not None:
+            if outer is None:
+                starting.pop(ident, None)
+            else:
                 starting[ident] = outer
 
     return start_late
@@ -237,7 +238,9 @@ def _wrap_loop_start(hook: _Hook, original: Any) -> Any:
         if hook.active and _HAS_RUNNERS:
             owner = OWNER.get()
             if owner is None or not owner.is_own_loop(self):
-                _compat.run_by_runner(sys._getframe(1), OWNER, current_owner())
+                owner = current_owner()
+                if owner is not None:
+                    _compat.run_by_runner(sys._getframe(1), OWNER, owner)
         return original(self, *args)
 
     return loop_starts
