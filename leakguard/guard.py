@@ -76,7 +76,7 @@ class Guard:
         if self.scope in ("test", "block"):
             self.open()
         else:
-            origin.wide_guards.add(self)
+            origin.wide_guards[self] = None
         _owner.set(self)
         self.state = ACTIVE
         self._baselines = self.take_baselines()
@@ -160,7 +160,7 @@ class Guard:
             _open.discard(self)
             if self.is_wide:
                 _owner.set(self._previous)
-                origin.wide_guards.discard(self)
+                origin.wide_guards.pop(self, None)
                 _hooks.release()
                 if course_listeners and not (_open or origin.wide_guards):
                     for listener in course_listeners:

@@ -30,8 +30,8 @@ REPORTED = "_leakguard_reported"
 open_guards: Set[Any] = set()
 """Guards of tests and blocks that are active now, in any thread."""
 
-wide_guards: Set[Any] = set()
-"""Guards of classes, modules and runs that are active now."""
+wide_guards: Dict[Any, None] = {}
+"""Guards of classes, modules and runs that are active now, in the order in which they began."""
 
 
 class Birth:
@@ -100,9 +100,13 @@ def _is_unittest_run(code: Any) -> bool:
 
 
 def _open_in(ident: int) -> Any:
-    """The innermost guard of a test or block that runs in a thread; a test has the ident of its class, if none of its own."""
-    guards = [guard for guard in list(open_guards) if (guard.ident or guard.parent.ident) == ident]
-    return next((one for one in guards if all(one.is_within(other) for other in guards)), None)
+    """The innermost guard at work in a thread; a test has the ident of its class, if none of its own.
+
+    There may be more than one, where ``TestSuite.debug()`` has raised out of a class: then it is the last that began.
+    """
+    guards = [guard for guard in (*wide_guards, *open_guards) if (guard.ident or guard.parent.ident) == ident]
+    innermost = [one for one in guards if not any(two is not one and two.is_within(one) for two in guards)]
+    return innermost[-1] if innermost else None
 
 
 def birth_of_this_thread() -> Optional[Birth]:

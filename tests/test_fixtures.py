@@ -1,6 +1,7 @@
 """Fixtures of classes and modules: theirs to end, no leak of a test, and a failure of their own if they are left."""
 
 import concurrent.futures
+import contextvars
 import importlib
 import multiprocessing
 import os
@@ -77,6 +78,33 @@ class _Nowhere:
 
 class ClassTests(FixtureTestCase):
     """setUpClass, tearDownClass and class cleanups."""
+
+    def test_left_in_the_context_of_an_earlier_test(self):
+        """What a fixture starts in a context that a test has kept is the fixture's, whatever class was cut short before."""
+        outer, kept = self, []
+
+        class Keeps(Mixin):
+            def test(self):
+                kept.append(contextvars.copy_context())
+
+        class CutShort(Mixin):
+            def test(self):
+                raise OSError("its own")
+
+        class Leaks(Mixin):
+            @classmethod
+            def setUpClass(cls):
+                super().setUpClass()
+                kept[0].run(outer.leak)
+
+            def test(self):
+                pass
+
+        with own_record(), self.assertRaises(OSError):
+            suite_of(Keeps, CutShort).debug()
+        for by_runner in (False, True):
+            with self.subTest(by_runner=by_runner):
+                self.assert_class_leaks(Leaks, ["left"], by_runner=by_runner)
 
     def test_fixture_lives_through_all_tests(self):
         """What setUpClass starts and tearDownClass or a class cleanup ends is no leak of any test nor of the class."""

@@ -42,7 +42,8 @@ class OwnerTests(unittest.TestCase):
         of_context, of_thread, of_birth = Owner(), Owner(), Owner()
         birth = origin.Birth(of_birth, [])
         empty = contextvars.Context()
-        with mock.patch.object(origin, "open_guards", set()) as guards:
+        wide = Owner()
+        with mock.patch.object(origin, "open_guards", set()) as guards, mock.patch.object(origin, "wide_guards", {wide: None}):
             with mock.patch.object(origin, "birth_of_thread", return_value=None):
                 with mock.patch.dict(origin.raw_births, clear=True):
                     self.assertIsNone(empty.run(origin.current_owner))
@@ -61,6 +62,10 @@ class OwnerTests(unittest.TestCase):
                 self.assertIs(empty.run(origin.current_owner), of_context)
                 of_context.over = True
                 self.assertIs(empty.run(origin.current_owner), block)
+                guards.clear()
+                wide.ident = threading.get_ident()
+                self.assertIs(empty.run(origin.current_owner), wide)
+                guards.add(block)
                 with mock.patch.object(origin._compat, "running_loop", return_value=True):
                     self.assertIs(empty.run(origin.current_owner), of_context)
 
