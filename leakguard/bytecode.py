@@ -8,7 +8,7 @@ from __future__ import annotations
 import dis
 import functools
 import sys
-from typing import Any, Iterator, List, NamedTuple
+from typing import Any, Callable, Iterator, List, NamedTuple
 
 _BLOCKING = frozenset(
     ("accept", "acquire", "get", "recv", "recv_into", "recvfrom", "run_forever", "run_until_complete", "sleep")
@@ -70,6 +70,25 @@ def is_precall(code: Any, instruction: int) -> bool:
     if sys.version_info[:2] != (3, 11):
         return False
     return dis.opname[code.co_code[instruction]] == "PRECALL"
+
+
+def entered(code: Any, instruction: int, items: int, is_there: Callable[[int], bool]) -> int:
+    """How many of the ``with`` items of a line have surely been entered at an instruction, and not been left.
+
+    None is certain where one is just being left, by a call with three times None (DUP_TOP up to 3.10) or by
+    WITH_EXCEPT_START, in a jump back from there, and where the compiler has made two copies of the statement.
+    """
+    entries, nones, before = [], 0, ""
+    for one in instructions(code):
+        name = one.opname
+        is_enter = name in ("SETUP_WITH", "BEFORE_WITH") or (name == "CALL" and before == "LOAD_SPECIAL")
+        if is_enter and is_there(one.offset):
+            entries.append(one.offset)
+        if one.offset == instruction and (nones >= 3 or name == "WITH_EXCEPT_START" or "JUMP" in name):
+            return 0
+        is_none = name == "DUP_TOP" or (name in ("LOAD_CONST", "LOAD_COMMON_CONSTANT") and one.argval is None)
+        nones, before = nones + 1 if is_none else 0, name
+    return sum(offset < instruction for offset in entries) if len(entries) == items else 0
 
 
 class Handler(NamedTuple):

@@ -13,9 +13,15 @@ MOST_THREADS = 100
 
 
 class _Body(NamedTuple):
-    """The body of a ``with`` statement on names and attributes: ``with self.lock:``."""
+    """An item of a ``with`` statement that is a name or an attribute, ``with self.lock:``, and the statement's body."""
 
     function: Tuple[int, str]
+    line: int
+    """The line of the lock itself."""
+    number: int
+    """Which of the items of that line it is."""
+    items: int
+    """How many there are."""
     first: int
     last: int
     chain: Tuple[str, ...]
@@ -65,11 +71,19 @@ def _value(frame: Any, chain: Tuple[str, ...]) -> Any:
 
 
 def _chains(frame: Any) -> List[Tuple[str, ...]]:
-    """What the ``with`` statements around a frame's line were given."""
-    code, line = frame.f_code, frame.f_lineno
+    """What the ``with`` statements that a frame is inside of were given."""
+    code, line = frame.f_code, frame.f_lineno or 0
     function = (code.co_firstlineno, code.co_name)
-    bodies = _bodies_in(code.co_filename)
-    return [body.chain for body in bodies if body.function == function and body.first <= (line or 0) <= body.last]
+    bodies = [body for body in _bodies_in(code.co_filename) if body.function == function]
+    return [body.chain for body in bodies if _has_entered(body, line, code, frame.f_lasti)]
+
+
+def _has_entered(body: _Body, line: int, code: Any, instruction: int) -> bool:
+    if line != body.line:
+        return body.first <= line <= body.last
+    from leakguard import bytecode
+
+    return bytecode.entered(code, instruction, body.items, lambda at: _compat.line_of(code, at) == line) > body.number
 
 
 _bodies: Dict[str, List[_Body]] = {}
@@ -93,11 +107,12 @@ def _read_bodies(filename: str) -> List[_Body]:
                 outermost: List[Any] = [*child.decorator_list, child]
                 inner = outermost[0].lineno, child.name
             elif isinstance(child, ast.With):
-                first = child.body[0].lineno
-                for item in child.items:
+                first, lines = child.body[0].lineno, [item.context_expr.lineno for item in child.items]
+                for at, item in enumerate(child.items):
                     chain = _chain(item.context_expr)
-                    if chain and (item.context_expr.end_lineno or first) < first:  # on a line of its own
-                        bodies.append(_Body(function, first, child.end_lineno or first, chain))
+                    if chain:
+                        number, items = lines[:at].count(lines[at]), lines.count(lines[at])
+                        bodies.append(_Body(function, lines[at], number, items, first, child.end_lineno or first, chain))
             walk(child, inner)
 
     tree = _compat.syntax_tree(filename)

@@ -32,6 +32,7 @@ def _note_running_loops() -> None:
                 loop = frame.f_locals.get("self")
                 if isinstance(loop, tuple(_compat.loop_classes())):
                     note_loop(loop)
+                    _watch_tasks(loop)
             frame = frame.f_back
 
 

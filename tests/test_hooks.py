@@ -168,6 +168,34 @@ class LateImportTests(unittest.TestCase):
         self.assertEqual(run_fresh(script), "['<string>:10 in <module>']\n")
 
 
+class RunningLoopTests(unittest.TestCase):
+    def test_a_loop_that_ran_before_any_guard(self):
+        """What a test starts on the loop that a module runs since its import is known by its lines."""
+        script = """
+            import asyncio, threading
+            from leakguard import LeakGuard, LeakError
+
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=loop.run_forever, daemon=True)
+            thread.start()
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
+
+            async def connects():
+                return asyncio.ensure_future(asyncio.sleep(60)), loop.call_later(60, print)
+
+            try:
+                with LeakGuard(kinds=("task", "timer"), grace=0):
+                    left = asyncio.run_coroutine_threadsafe(connects(), loop).result()
+            except LeakError as error:
+                print(sorted((leak.kind, leak.origin) for leak in error.leaks))
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+        """
+        line = "<string>:11 in connects"
+        self.assertEqual(run_fresh(script), f"{[('task', line), ('timer', line)]}\n")
+
+
 class LateLoopClassTests(HookTestCase):
     @mock.patch.dict(sys.modules)
     def test_a_loop_class_that_is_imported_under_a_guard(self):

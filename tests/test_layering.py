@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "hooks": ("changes", "deaths", "temporary", "origin", "_compat"),
     "policy": ("ignore", "known"),
     "calls": ("_compat",),
-    "holders": ("calls", "_compat"),
+    "holders": ("bytecode", "calls", "_compat"),
     "waiting": ("calls", "holders", "model", "origin", "_compat"),
     "awaiting": ("waiting", "model", "origin", "_compat"),
     "facts": ("origin", "bytecode", "_compat"),

@@ -1,7 +1,9 @@
 """`leakguard.report.text`: the message and the summary, letter for letter."""
 
 import itertools
+import sys
 import unittest
+from unittest import mock
 
 from leakguard.model import Leak, LeakReport
 from leakguard.report.text import ENTRIES, count_of, entry_lines, group, growth, message, names_of, summary
@@ -138,6 +140,18 @@ To allow one: leak_ignore = {"thread:hub-reader-*": "why"}""",
 To allow one: leak_ignore = {"thread:Dummy-*": "why"}""",
             [Leak("thread", "Dummy-1", "foreign, alive", OWNER)],
         )
+
+    def test_unknown_origin_that_tracing_would_know(self):
+        """The option that helps is named, unless tracemalloc is at work already."""
+        nobody = "    created at  unknown: made where nothing could be noted"
+        traced = mock.Mock(is_tracing=lambda: True)
+        for kind, what in (("file", "files are opened"), ("exception", "objects are made")):
+            leak = Leak(kind, "x", "state", OWNER)
+            with self.subTest(kind):
+                with mock.patch.dict(sys.modules, tracemalloc=None):
+                    self.assertIn(f"    created at  unknown: only --leak-trace notes where {what}", entry_lines([leak]))
+                with mock.patch.dict(sys.modules, tracemalloc=traced):
+                    self.assertIn(nobody, entry_lines([leak]))
 
     def test_another_owner(self):
         """A leak that somebody else made says who."""

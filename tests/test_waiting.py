@@ -277,6 +277,20 @@ class CallTests(unittest.TestCase):
         suspended.close()
 
 
+class _Manager:
+    """A context manager that calls something at its entry and at its exit, and swallows what was raised."""
+
+    def __init__(self, at_entry=lambda: None, at_exit=lambda: None):
+        self.at_entry, self.at_exit = at_entry, at_exit
+
+    def __enter__(self):
+        self.at_entry()
+
+    def __exit__(self, *_):
+        self.at_exit()
+        return True
+
+
 class HolderTests(unittest.TestCase):
     """Who holds a lock, and when that is not said."""
 
@@ -304,6 +318,49 @@ class HolderTests(unittest.TestCase):
         self.assertIsNone(holders.holder_of(lock, thread.ident))
         self.assertIsNone(holders.holder_of(threading.Lock(), 0))
         self.assertIsNone(holders.holder_of(object(), 0))
+
+    def test_inside_of_with_on_one_line(self):
+        """So it is where the body follows on the line of ``with``, for each of its locks."""
+        one, two, three = threading.Lock(), threading.Lock(), threading.Lock()
+
+        def in_one(is_inside, released):
+            with one: is_inside.set(), released.wait(JOIN_SECONDS)  # noqa: E701
+
+        def in_two(is_inside, released):
+            with two, three: is_inside.set(), released.wait(JOIN_SECONDS)  # noqa: E701
+
+        thread, other = self.inside(in_one, "one"), self.inside(in_two, "two")
+        self.assertEqual([holders.holder_of(lock, 0) for lock in (one, two, three)], [thread, other, other])
+
+    def test_waits_for_the_second_of_two_locks(self):
+        """Whoever has the first of ``with a, b:`` and waits for the second holds the first, and not the second."""
+        first, second = threading.Lock(), threading.Lock()
+        second.acquire()
+
+        def body(is_inside, released):
+            with first, _Manager(is_inside.set), second:
+                pass
+
+        thread = self.inside(body, "waits")
+        self.addCleanup(second.release)
+        self.assertIs(holders.holder_of(first, 0), thread)
+        self.assertIsNone(holders.holder_of(second, 0))
+
+    def test_is_leaving(self):
+        """Whoever is in the exit of one item has let go what comes after it: there nothing is certain."""
+        lock = threading.Lock()
+
+        def leaves(is_inside, released):
+            with _Manager(at_exit=lambda: (is_inside.set(), released.wait(JOIN_SECONDS))), lock: pass  # noqa: E701
+
+        def fails(is_inside, released):
+            with _Manager(at_exit=lambda: (is_inside.set(), released.wait(JOIN_SECONDS))), lock: 1 / 0  # noqa: E701
+
+        for body in (leaves, fails):
+            self.inside(body, "leaves")
+            lock.acquire()
+            self.assertIsNone(holders.holder_of(lock, 0))
+            lock.release()
 
     def test_let_go_in_between(self):
         """A lock that its ``with`` may have let go, by hand or in a condition's wait, has no holder that is certain."""

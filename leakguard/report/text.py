@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from leakguard.model import IGNORES_CANCELLATION, STUCK, Leak, LeakError, LeakReport
 
@@ -15,10 +15,7 @@ FEWEST = 3
 """Lines of code that a summary shows however little room there is; the reports have all."""
 
 _PLURALS = {"process": "processes"}
-_UNKNOWN = {
-    "file": "unknown: only --leak-trace notes where files are opened",
-    "exception": "unknown: only --leak-trace notes where objects are made",
-}
+_NOTED_BY_TRACING = {"file": "files are opened", "exception": "objects are made"}
 
 
 def count_of(number: int, noun: str) -> str:
@@ -64,7 +61,7 @@ def entry_lines(leaks: Sequence[Leak], owner: str = "", *, stacks: bool = False)
     many = f"{len(leaks)} " if len(leaks) > 1 else ""
     noun = _PLURALS.get(leak.kind, leak.kind + "s") if many else leak.kind
     lines = [f"  {many}{noun} {names_of(leaks)} ({'; '.join(_distinct(one.state for one in leaks))})"]
-    lines.append(f"    created at  {leak.origin or _UNKNOWN.get(leak.kind, 'unknown: made where nothing could be noted')}")
+    lines.append(f"    created at  {leak.origin or _why_unknown(leak.kind)}")
     lines += _stack_lines(leak.origin_stack) if stacks else []
     if owner and leak.owner != owner:
         lines.append(f"    made by     {leak.owner}")
@@ -77,6 +74,14 @@ def entry_lines(leaks: Sequence[Leak], owner: str = "", *, stacks: bool = False)
     if leak.hint:
         lines.append(f"    fix         {leak.hint}")
     return lines
+
+
+def _why_unknown(kind: str) -> str:
+    what = _NOTED_BY_TRACING.get(kind)
+    tracemalloc: Any = sys.modules.get("tracemalloc")
+    if what is None or (tracemalloc is not None and tracemalloc.is_tracing()):
+        return "unknown: made where nothing could be noted"
+    return f"unknown: only --leak-trace notes where {what}"
 
 
 def verdict_of(leak: Leak) -> str:
