@@ -92,6 +92,8 @@ _ALIASES = {
     "multiprocessing._ConnectionBase.recv": "multiprocessing.connection.Connection.recv",
     "multiprocessing._ConnectionBase.recv_bytes": "multiprocessing.connection.Connection.recv_bytes",
     "multiprocessing._ConnectionBase.poll": "multiprocessing.connection.Connection.poll",
+    "socket.SocketIO.readinto": "socket.socket.recv_into",  # for a makefile()
+    "socket.SocketIO.write": "socket.socket.send",
     "multiprocessing.wait": "multiprocessing.connection.wait",
     "selectors._PollLikeSelector.select": "selectors.PollSelector.select",
 }

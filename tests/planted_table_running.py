@@ -432,6 +432,21 @@ def socket_recv(test):
     return Body(thread, peer.close)
 
 
+@plant("thread", "socket.socket.recv_into, from 127.0.0.1:* to 127.0.0.1:*", "waiting", SOCKET_READ)
+def socket_makefile(test):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        peer, _ = server.accept()
+
+    def body():
+        with client, client.makefile() as lines:
+            lines.readline()  # waits
+
+    thread = planted(body)
+    thread.start()  # creates
+    return Body(thread, peer.close)
+
+
 @plant("thread", "socket.socket.accept, on 127.0.0.1:*", "waiting", SOCKET_ACCEPT)
 def socket_accept(test):
     server = socket.create_server(("127.0.0.1", 0))
