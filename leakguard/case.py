@@ -6,6 +6,7 @@ import functools
 import sys
 import unittest
 from _thread import get_ident
+from types import MethodType
 from typing import Any, Callable, Dict, Optional
 
 from leakguard import _compat, guard, hooks, origin
@@ -365,6 +366,10 @@ class LeakGuardMixin:
         if "run" not in vars(cls):
             _choose_run(cls)
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _guard_set_up(type(self))
+
     _leakguard_guard: Optional[TestGuard] = None
     _leakguard_begins_with_loop = False
 
@@ -459,7 +464,7 @@ class LeakGuardMixin:
     @classmethod
     def setUpClass(cls) -> None:
         """Begin to guard the class."""
-        _begin_class(cls)
+        begin_class(cls)
         super().setUpClass()  # type: ignore[misc]
         _class_is_set_up(cls, failed=False)
 
@@ -467,7 +472,7 @@ class LeakGuardMixin:
     def doClassCleanups(cls) -> None:
         """Run the class cleanups, then give the verdict on the class."""
         super().doClassCleanups()  # type: ignore[misc]
-        error = _end_class(cls, failed=bool(cls.tearDown_exceptions))  # type: ignore[attr-defined]
+        error = end_class(cls, failed=bool(cls.tearDown_exceptions))  # type: ignore[attr-defined]
         if error is not None:
             cls.tearDown_exceptions.append((type(error), error, None))  # type: ignore[attr-defined]
 
@@ -535,9 +540,16 @@ def _choose_run(cls: Any) -> None:
         cls._leakguard_run = True
 
 
-def _begin_class(cls: Any) -> None:
-    if "_leakguard_class_guard" not in vars(cls):
+def begin_class(cls: Any) -> None:
+    """Begin to guard a class with the mixin, unless it is guarded already, or is set up as a base of one that is."""
+    heir = _being_set_up.get(get_ident())
+    is_base = heir is not None and heir is not cls and issubclass(heir, cls)  # ``Base.setUpClass()``, by its name
+    if "_leakguard_class_guard" not in vars(cls) and not is_base:
         cls._leakguard_class_guard = fixture_guard("class", class_name(cls), cls)
+
+
+_being_set_up: Dict[int, Any] = {}
+"""Ident of a thread -> the class whose ``setUpClass()`` it runs."""
 
 
 def _class_is_set_up(cls: Any, failed: bool) -> None:
@@ -547,7 +559,8 @@ def _class_is_set_up(cls: Any, failed: bool) -> None:
         fixture.refresh()
 
 
-def _end_class(cls: Any, failed: bool) -> Optional[LeakError]:
+def end_class(cls: Any, failed: bool) -> Optional[LeakError]:
+    """Give the verdict on a class with the mixin, unless that has been done; return the error to raise."""
     fixture = vars(cls).get("_leakguard_class_guard")
     if "_leakguard_class_guard" in vars(cls):
         del cls._leakguard_class_guard
@@ -555,27 +568,35 @@ def _end_class(cls: Any, failed: bool) -> Optional[LeakError]:
 
 
 def _guard_set_up(cls: Any) -> None:
-    """Begin the class's guard before its own ``setUpClass()``, or that of a base before the mixin: it need not call ours."""
+    """Begin the class's guard before its own ``setUpClass()``, or that of a base before the mixin: it need not call ours.
+
+    A class decorator may give it another one later, so that this is asked again for each test that is made.
+    """
     set_up = next(vars(base)["setUpClass"] for base in cls.__mro__ if "setUpClass" in vars(base))
-    function = getattr(set_up, "__func__", None)
-    if isinstance(set_up, classmethod) and function is not _MIXIN_SET_UP and not hasattr(function, "is_leakguards"):
-        setattr(cls, "setUpClass", classmethod(_guarded_set_up(set_up.__func__)))
+    function = set_up.__func__ if isinstance(set_up, classmethod) else None
+    if function is not _MIXIN_SET_UP and not hasattr(function, "is_leakguards"):
+        setattr(cls, "setUpClass", classmethod(_guarded_set_up(set_up)))
 
 
-def _guarded_set_up(set_up: Callable[[Any], None]) -> Callable[[Any], None]:
-    """A class's own setUpClass need not call super(): the guard begins before it all the same."""
+def _guarded_set_up(set_up: Any) -> Callable[[Any], None]:
+    """A class's own setUpClass, of whatever sort, need not call super(): the guard begins before it all the same."""
 
-    @functools.wraps(set_up)
+    @functools.wraps(getattr(set_up, "__func__", set_up))
     def setUpClass(cls: Any) -> None:
-        _begin_class(cls)
-        failed = True
+        is_bound = isinstance(set_up, MethodType) or not hasattr(set_up, "__get__")
+        bound = set_up if is_bound else set_up.__get__(None, cls)
+        begin_class(cls)
+        ident, failed = get_ident(), True
+        heir = _being_set_up.setdefault(ident, cls)
         try:
-            set_up(cls)
+            bound()
             failed = False
         except unittest.SkipTest:
             failed = False
             raise
         finally:
+            if heir is cls:
+                _being_set_up.pop(ident, None)
             _class_is_set_up(cls, failed)
 
     setUpClass.is_leakguards = True  # type: ignore[attr-defined]

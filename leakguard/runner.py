@@ -88,10 +88,12 @@ class Fixtures:
         """What measures tests, from the first class on that has the scope ``key``."""
 
     def class_begins(self, cls: Any) -> None:
-        """Before ``setUpClass``; classes with the mixin guard themselves."""
+        """Before ``setUpClass``."""
         if self.timing is not None and may_have_key_scope(cls):
             self.timing.install()
-        if issubclass(cls, unittest.TestCase) and not issubclass(cls, case.LeakGuardMixin):
+        if issubclass(cls, case.LeakGuardMixin):
+            case.begin_class(cls)
+        elif issubclass(cls, unittest.TestCase):
             self._class = case.fixture_guard("class", case.class_name(cls), cls)
 
     def class_is_set_up(self) -> None:
@@ -102,8 +104,10 @@ class Fixtures:
     def class_ends(self, cls: Any, result: Any, failed: bool) -> None:
         """After ``tearDownClass`` and the class cleanups; after a ``setUpClass`` that failed or skipped the class."""
         guard, self._class = self._class, None
-        if guard is not None:
-            _add_error(result, f"tearDownClass ({case.class_name(cls)})", guard.end(failed))
+        error = guard.end(failed) if guard is not None else None
+        if issubclass(cls, case.LeakGuardMixin):  # its class cleanups have the verdict, where they were run
+            error = case.end_class(cls, failed)
+        _add_error(result, f"tearDownClass ({case.class_name(cls)})", error)
 
     def module_ends(self, result: Any, failed: bool) -> None:
         """After ``tearDownModule`` and the module cleanups of one module, before ``setUpModule`` of the next."""

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextvars
+import functools
 import importlib
 import multiprocessing
 import os
@@ -78,6 +79,89 @@ class _Nowhere:
 
 class ClassTests(FixtureTestCase):
     """setUpClass, tearDownClass and class cleanups."""
+
+    def test_fixture_of_a_base_that_is_called_by_its_name(self):
+        """``Base.setUpClass()`` in the fixture of an heir is the heir's, for each heir anew."""
+        outer = self
+        for base, by_runner in self.each_way():
+
+            class Base(base):
+                @classmethod
+                def setUpClass(cls):
+                    outer.leak()
+
+            class First(Base):
+                @classmethod
+                def setUpClass(cls):
+                    Base.setUpClass()
+
+                def test(self):
+                    pass
+
+            class Second(First):
+                setUpClass = First.setUpClass  # as a decorator of the base may bind it
+
+            for case in (First, Second):
+                with self.subTest(base=base, by_runner=by_runner, case=case):
+                    self.assert_class_leaks(case, ["left"], by_runner=by_runner)
+
+    def test_fixture_of_another_sort(self):
+        """A ``setUpClass`` that a class decorator puts in place, and one that is a static method or an object."""
+        outer = self
+
+        def decorated(cls):
+            set_up = cls.setUpClass
+
+            def with_server(cls):
+                outer.leak()
+                set_up()
+
+            cls.setUpClass = classmethod(with_server)
+            return cls
+
+        for base, by_runner in self.each_way():
+
+            @decorated
+            class Decorated(base):
+                def test(self):
+                    pass
+
+            class Static(base):
+                @staticmethod
+                def setUpClass():
+                    outer.leak()
+
+                def test(self):
+                    pass
+
+            class Partial(base):
+                setUpClass = functools.partial(outer.leak)
+
+                def test(self):
+                    pass
+
+            for case in (Decorated, Static, Partial):
+                with self.subTest(base=base, by_runner=by_runner, case=case):
+                    self.assert_class_leaks(case, ["left"], by_runner=by_runner)
+
+    def test_class_cleanups_of_its_own(self):
+        """The runner gives the verdict on a class with the mixin that does its class cleanups without ours."""
+        outer = self
+
+        class Case(Mixin):
+            @classmethod
+            def setUpClass(cls):
+                super().setUpClass()
+                outer.leak()
+
+            @classmethod
+            def doClassCleanups(cls):
+                cls.tearDown_exceptions = []
+
+            def test(self):
+                pass
+
+        self.assert_class_leaks(Case, ["left"], by_runner=True)
 
     def test_left_in_the_context_of_an_earlier_test(self):
         """What a fixture starts in a context that a test has kept is the fixture's, whatever class was cut short before."""
