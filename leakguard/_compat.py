@@ -65,7 +65,15 @@ def wait_for_turn(loop: Any, seconds: float, _allocate: Callable[[], Any] = _thr
     lock.acquire(True, seconds)
 
 
+# -- the system: out of reach of tests that replace its functions --------------------------------
+
+_fstat, _listdir, _readlink, _stat = os.fstat, os.listdir, os.readlink, os.stat
+_waitid: Any = getattr(os, "waitid", None)
+
 # -- threading -----------------------------------------------------------------------------------
+
+THREAD, TIMER_THREAD = threading.Thread, threading.Timer
+"""The classes themselves, whatever a test has put in their place."""
 
 live_threads: Dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
 """ident -> Thread of all threads that `threading` knows; ``threading.enumerate()`` without its lock.
@@ -172,7 +180,7 @@ HAS_SYSTEM_THREADS = os.path.isdir(_TASKS)
 def system_threads() -> List[int]:
     """The system's ids of all threads of the process but the main one."""
     main = os.getpid()
-    return [number for number in map(int, os.listdir(_TASKS)) if number != main] if HAS_SYSTEM_THREADS else []
+    return [number for number in map(int, _listdir(_TASKS)) if number != main] if HAS_SYSTEM_THREADS else []
 
 
 def system_thread_start(number: int) -> str:
@@ -1058,13 +1066,13 @@ def spawn_points() -> Iterator[Tuple[Any, str]]:
         yield winapi, "CreateProcess"
 
 
-HAS_WAITID = hasattr(os, "waitid") and hasattr(os, "WNOWAIT")
+HAS_WAITID = _waitid is not None and hasattr(os, "WNOWAIT")
 
 
 def has_children() -> bool:
     """Whether this process has any child, running or not yet waited for; one system call, nothing is reaped."""
     try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        _waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return False
     return True
@@ -1077,7 +1085,7 @@ def is_child_running(pid: int) -> bool:
     """
     if HAS_WAITID:
         try:
-            return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+            return _waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
         except ChildProcessError:
             return pid in forkserver_children()
     if sys.platform == "win32":
@@ -1141,7 +1149,7 @@ def heap_files() -> "set[Tuple[int, int]]":
     found = set()
     for arena in list(getattr(getattr(wrapper, "_heap", None), "_arenas", ())):
         try:
-            found.add(os.fstat(arena.fd)[1:3])
+            found.add(_fstat(arena.fd)[1:3])
         except (AttributeError, OSError):  # Windows, or one that was let go meanwhile
             pass
     return found
@@ -1196,7 +1204,7 @@ def descriptor_numbers() -> List[int]:
     """The numbers of the open descriptors, and of the one that reads them; without such a list the first 256."""
     if _DESCRIPTORS is None:  # pragma: no cover - Windows
         return list(range(256))
-    return [int(name) for name in os.listdir(_DESCRIPTORS)]
+    return [int(name) for name in _listdir(_DESCRIPTORS)]
 
 
 def open_descriptors() -> Dict[int, Tuple[int, int]]:
@@ -1204,7 +1212,7 @@ def open_descriptors() -> Dict[int, Tuple[int, int]]:
     found = {}
     for number in descriptor_numbers():
         try:
-            found[number] = os.fstat(number)[1:3]  # a third less than by their names
+            found[number] = _fstat(number)[1:3]  # a third less than by their names
         except OSError:
             pass  # the one that the list was read by, or closed in the meantime
     return found
@@ -1214,10 +1222,10 @@ def descriptor_count() -> int:
     """How many descriptors are open; -1 where that is too dear. Linux from 6.2 says it as the size of the list."""
     try:
         if sys.platform == "linux":
-            size = os.stat("/proc/self/fd").st_size
+            size = _stat("/proc/self/fd").st_size
             if size:
                 return size
-        return len(os.listdir(_DESCRIPTORS)) - 1 if _DESCRIPTORS is not None else -1
+        return len(_listdir(_DESCRIPTORS)) - 1 if _DESCRIPTORS is not None else -1
     except OSError:  # none left to read the list with
         return -1
 
@@ -1225,7 +1233,7 @@ def descriptor_count() -> int:
 def descriptor_target(number: int) -> str:
     """What a descriptor stands for, as Linux says it: a path, ``socket:[1]``, ``anon_inode:[eventpoll]``; else ""."""
     try:
-        return os.readlink(f"/proc/self/fd/{number}")
+        return _readlink(f"/proc/self/fd/{number}")
     except OSError:  # pragma: no cover - macOS and Windows, or a race
         return ""
 
@@ -1284,7 +1292,7 @@ def descriptors_of_libuv() -> List[int]:
         if loop is not None and not loop.is_closed():
             continue
         try:
-            status = os.fstat(number)
+            status = _fstat(number)
             is_left = stat.S_ISFIFO(status.st_mode) and status[1:3] == inode
         except OSError:
             is_left = False

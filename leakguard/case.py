@@ -129,21 +129,7 @@ class TestGuard(Guard):
         """Look for tasks before an async test of Django's returns: then they are cancelled, and nobody could see them."""
         if method is None or not any(probe.kind == "task" for probe in self.probes):
             return
-        awaitable = method.awaitable
-
-        async def look_before_it_returns(*args: Any, **kwargs: Any) -> Any:
-            has_returned = False
-            try:
-                async with LeakGuard.around_tasks_of(self):
-                    await awaitable(*args, **kwargs)
-                    has_returned = True
-            except LeakError as error:
-                if not has_returned:
-                    raise
-                raises = functools.partial(_raise, error.with_traceback(None))  # asgiref's frames hold a thread
-                _compat.add_first_cleanup(self.test, raises)
-
-        method.awaitable = look_before_it_returns
+        method.awaitable = functools.partial(_look_before_it_returns, self, method.awaitable)
 
     @property
     def probes(self) -> Any:  # type: ignore[override]
@@ -246,6 +232,21 @@ class TestGuard(Guard):
             self._baselines = ()
             _open.discard(self)
             _owner.set(self.parent)
+
+
+async def _look_before_it_returns(guard: Optional[TestGuard], awaitable: Any, *args: Any, **kwargs: Any) -> Any:
+    if guard is None:  # in a copy of the test
+        return await awaitable(*args, **kwargs)
+    has_returned = False
+    try:
+        async with LeakGuard.around_tasks_of(guard):
+            await awaitable(*args, **kwargs)
+            has_returned = True
+    except LeakError as error:
+        if not has_returned:
+            raise
+        raises = functools.partial(_raise, error.with_traceback(None))  # asgiref's frames hold a thread
+        _compat.add_first_cleanup(guard.test, raises)
 
 
 def _raise(error: BaseException) -> None:

@@ -67,6 +67,10 @@ class Guard:
         self.plans: Dict[Any, Any] = {}
         """What is checked of the tests in its course, by method: options are read anew for each wide guard."""
 
+    def __reduce__(self) -> Any:
+        """A test that is copied or pickled while it runs, as Django does for each subTest that fails, takes no guard along."""
+        return type(None), ()
+
     def begin(self) -> None:
         """Take the baseline, and own from now on what this thread and its contexts create."""
         self.ident = get_ident()

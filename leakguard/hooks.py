@@ -423,7 +423,7 @@ class Hooks:
     def install(self) -> None:
         """Hook every place that is not hooked yet: modules may have been imported since."""
         places: List[Tuple[Any, str, Any]] = [
-            (threading.Thread, "start", _wrap_start),
+            (_compat.THREAD, "start", _wrap_start),
             (_thread, "start_new_thread", _wrap_start_raw),
             (_thread, "start_new", _wrap_start_raw),
         ]

@@ -8,7 +8,6 @@ waits for nobody. `reach` has the proof and `stack` what a thread's frames hold;
 from __future__ import annotations
 
 import sys
-import threading
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
 from leakguard import _compat, origin, reach, stack
@@ -97,7 +96,7 @@ class _Case:
 def _stuck(things: List[Thing], ours: Sequence[Any], has_time: Callable[[], bool]) -> List[int]:
     """Return the places of the things that are proved to be stuck."""
     case = _state(things)
-    raw = [thing for kind, thing in things if kind == "thread" and not _compat.is_of(thing, threading.Thread)]
+    raw = [thing for kind, thing in things if kind == "thread" and not _compat.is_of(thing, _compat.THREAD)]
     ends = [*ours, things, *things, *raw, *_registries()]
     del raw
     try:

@@ -1,9 +1,11 @@
 """How a test under `LeakGuardMixin` lives: where leaks begin, when the verdict comes, what the policy makes of it."""
 
 import asyncio
+import copy
 import functools
 import gc
 import io
+import pickle
 import re
 import signal
 import subprocess
@@ -24,6 +26,17 @@ HERE = origin.show_path(__file__)
 def normal(text):
     """A message with its numbers of lines and seconds taken out."""
     return re.sub(r"waited \d+\.\d\d s", "waited N s", re.sub(r":\d+ in ", ":N in ", text.replace(HERE, "here.py")))
+
+
+class _Copied(LeakGuardTestCase):
+    """What a pickle can name."""
+
+    leak_grace = 0.01
+    look = None
+
+    def copied(self):
+        """Do what the outer test wants."""
+        self.look()
 
 
 class GuardedCase(LeakGuardTestCase):
@@ -322,6 +335,24 @@ class LifeTests(LeaksTestCase):
                 unittest.TestSuite([test]).run(result)
             reported.append((len(result.failures), [name for _, _, name in leaks_of(reports)]))
         self.assertEqual(reported, [(1, ["first"]), (0, []), (1, ["third"])])
+
+    def test_copies(self):
+        """A test that is pickled or copied while it runs, as Django does, takes no guard along; its copy has its own."""
+        outer, copies = self, []
+
+        def look(test):
+            own = {**vars(test), "_outcome": None}
+            copies.extend((pickle.loads(pickle.dumps(own)), copy.deepcopy(own)))
+
+        with unittest.mock.patch.object(_Copied, "look", look), own_record():
+            _Copied("copied").run(unittest.TestResult())
+        self.assertEqual([one["_leakguard_guard"] for one in copies], [None, None])
+        for own in copies:
+            test = _Copied("copied")
+            vars(test).update(own)
+            with unittest.mock.patch.object(_Copied, "look", lambda _: outer.leak()), own_record() as reports:
+                test.run(unittest.TestResult())
+            self.assertEqual([name for _, _, name in leaks_of(reports)], ["left"])
 
     def test_debug(self):
         """debug() raises LeakError for a leak, lets an error of the test through, and passes a clean test."""

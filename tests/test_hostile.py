@@ -14,7 +14,7 @@ import unittest
 import warnings
 from unittest import mock
 
-from leakguard import origin
+from leakguard import _compat, origin
 from tests.doubles import JOIN_SECONDS, BlockedThread
 from tests.guarded import PATIENT, probe_of, run_inner, run_inner_async, while_waiting
 from tests.planting import run_planted
@@ -458,6 +458,19 @@ class SurroundingsTests(unittest.TestCase):
             with self.subTest(name=name):
                 self.assert_found(outcome)
                 self.assertTrue(seen)
+            self.doCleanups()
+
+    def test_mocked_for_the_class(self):
+        """Functions and classes that a fixture has replaced do not reach us, nor the leak that is described meanwhile."""
+        with mock.patch("os.stat"):
+            self.assertIsInstance(_compat.descriptor_count(), int)
+        for name in ("os.fstat", "os.listdir", "os.readlink", "os.waitid", "threading.Thread", "threading.Timer"):
+            replaced = mock.patch(name)
+            self.addCleanup(mock.patch.stopall)
+            with self.subTest(name):
+                outcome = run_inner(self.leak, setUpClass=replaced.start)
+                self.assert_found(outcome)
+                self.assertIn("BlockedThread.start_blocked", outcome.leaks[0].origin)
             self.doCleanups()
 
     def test_removed_working_folder(self):

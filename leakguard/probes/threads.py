@@ -136,7 +136,7 @@ class ThreadProbe(Probe):
             waiting_in=waiting_in,
             hint=advice(_facts(thing, frames, waiting_in, idle)),
             aliases=aliases,
-            blocks_exit=_compat.is_of(thing, threading.Thread) and not thing.daemon,
+            blocks_exit=_compat.is_of(thing, _compat.THREAD) and not thing.daemon,
             origin_stack=origin.birth_texts(_birth(thing)),
         )
 
@@ -148,7 +148,7 @@ class ThreadProbe(Probe):
                 thing.__dict__[origin.REPORTED] = True
 
     def allow(self, thing: Any) -> Optional[str]:
-        if not _compat.is_of(thing, threading.Thread):
+        if not _compat.is_of(thing, _compat.THREAD):
             return None
         self.mark([thing])
         return self.names(thing)[0]
@@ -166,7 +166,7 @@ def _state(thing: Any, idle: bool) -> str:
         return "raw, alive"
     if _compat.is_dummy(thing):
         return "foreign, alive"
-    state = "idle" if idle else "timer, alive" if _compat.is_of(thing, threading.Timer) else "alive"
+    state = "idle" if idle else "timer, alive" if _compat.is_of(thing, _compat.TIMER_THREAD) else "alive"
     return f"daemon, {state}" if thing.daemon else state
 
 
