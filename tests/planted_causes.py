@@ -240,6 +240,26 @@ def _(outer, test):
     run(outer, items.join, undo=items.task_done, within="join")
 
 
+@plant("executor-shutdown")
+def _(outer, test):
+    gate = threading.Event()
+
+    def body():
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            executor.submit(gate.wait)
+
+    run(outer, body, undo=gate.set, within="shutdown")
+
+
+@plant("pool-result")
+def _(outer, test):
+    gate = threading.Event()
+    pool = multiprocessing.pool.ThreadPool(1)
+    outer.addCleanup(pool.join)
+    outer.addCleanup(pool.terminate)
+    run(outer, lambda: next(pool.imap(gate.wait, [None])), undo=gate.set, within="next")
+
+
 @plant("future")
 def _(outer, test):
     future = concurrent.futures.Future()
@@ -549,6 +569,17 @@ async def _(outer, test):
             await asyncio.sleep(3600)
 
     await keep(outer, ping())
+
+
+@plant("as-completed")
+async def _(outer, test):
+    never = asyncio.get_running_loop().create_future()
+
+    async def first():
+        for done in asyncio.as_completed([never]):
+            await done
+
+    await keep(outer, first())
 
 
 @plant("task-queue")

@@ -249,6 +249,14 @@ async def _(outer, test):
         await asyncio.sleep(0.001)
 
 
+@plant("anyio-stream")
+async def _(outer, test):
+    sends, receives = need("anyio").create_memory_object_stream(1)
+    outer.addCleanup(sends.close)
+    outer.addCleanup(receives.close)
+    await keep(outer, receives.receive())
+
+
 @plant("anyio-portal")
 def _(outer, test):
     from_thread = need("anyio.from_thread")
