@@ -228,7 +228,8 @@ def raw_stack(frame: Any) -> List[Any]:
 
     No frame is kept and no line is computed: this is paid by every start of a thread. What runs the tests is no
     user's: the stack ends at a ``run()`` of unittest's. In a thread of a library's there
-    is none: there the line that created the thread comes last.
+    is none: there the line that created the thread comes last. It has nothing to do with what a loop was given to call,
+    ``call_soon(loop.call_later, ...)``.
     """
     stack: List[Any] = []
     while frame is not None and len(stack) < FRAMES:
@@ -238,9 +239,21 @@ def raw_stack(frame: Any) -> List[Any]:
             return stack
         if _is_unittest_run(code):
             break
+        if code.co_name == "_run" and code.co_filename == _LOOPS[0] and _is_of_loop(stack):
+            return stack
         frame = frame.f_back
     birth = birth_of_this_thread()
     return stack + birth.stack[-1:] if birth is not None else stack
+
+
+def _is_of_loop(stack: List[Any]) -> bool:
+    return all(code.co_filename in _LOOPS for code, _ in stack)
+
+
+def _stack_of_giver(frame: Any) -> List[Any]:
+    """The same of what is given to a loop; empty where the loop itself was told to, by somebody on no stack."""
+    stack = raw_stack(frame)
+    return [] if _is_of_loop(stack) else stack
 
 
 def note_coroutine(coroutine: Any, frame: Any, extra: Any = None) -> None:
@@ -248,7 +261,7 @@ def note_coroutine(coroutine: Any, frame: Any, extra: Any = None) -> None:
     try:
         key = weakref.ref(coroutine, _forget_coroutine)
         if key not in task_births:
-            birth = task_births[key] = Birth(current_owner(), raw_stack(frame), extra)
+            birth = task_births[key] = Birth(current_owner(), _stack_of_giver(frame), extra)
             if birth_listeners:
                 tell("task", birth)
     except TypeError:
@@ -282,7 +295,7 @@ def note_timer(handle: Any, frame: Any) -> None:
     """Note where a timer was scheduled."""
     ident = id(handle)
     reference = weakref.ref(handle, lambda _: timer_births.pop(ident, None))
-    timer_births[ident] = reference, Birth(current_owner(), raw_stack(frame))
+    timer_births[ident] = reference, Birth(current_owner(), _stack_of_giver(frame))
 
 
 def birth_of_timer(handle: Any) -> Optional[Birth]:
@@ -329,6 +342,8 @@ _STDLIB_TESTS = os.path.join(_STDLIB, "test") + os.sep
 _UNITTEST = os.path.join(_STDLIB, "unittest") + os.sep
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _PLANTS = _OWN + "selftest.py"
+_LOOPS = [os.path.join(_STDLIB, "asyncio", name) for name in ("events.py", "base_events.py", "tasks.py")]
+"""Where a loop's own code is, first that of what it calls: ``Handle._run()``."""
 _PACKAGES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
 START_FOLDER = os.getcwd()
 
@@ -399,8 +414,8 @@ def birth_texts(birth: Optional[Birth]) -> Tuple[str, ...]:
 
 def origin_of_traceback(frames: Optional[Sequence[Tuple[str, int, Optional[str]]]]) -> Optional[str]:
     """The same for (filename, line, function) entries, innermost first, as Python keeps of a coroutine."""
-    if not frames:
-        return None
+    if not frames or _LOOPS[0] == next((path for path, _, _ in frames if path not in _LOOPS[1:]), None):
+        return None  # the loop itself was told to
     best = min(range(len(frames)), key=lambda i: (rank(frames[i][0]), i))
     filename, line, function = frames[best]
     return str(Place(show_path(filename), line, _compat.qualname_at(filename, line, function)))

@@ -338,12 +338,12 @@ class EnvironTests(unittest.TestCase):
         self.assertEqual((most, leak.origin), ([changes.VALUES], place(changes_often, "changes")))
 
     def test_one_line_many_changes(self):
-        """Each thing that one line changes is an entry of its own."""
+        """What one line changes in the same way is one entry, which names each of a few."""
         with mock.patch.dict(os.environ):
             change = lambda test: os.environ.update(LG_A="1", LG_B="1")  # noqa: E731
             (message,) = run_inner(change, leak_kinds="environ").messages
-        found = re.findall(r'^  environ "(.*)" \(added\)$', message, re.M)
-        self.assertEqual(found, ["os.environ['LG_A']", "os.environ['LG_B']"])
+        found = re.findall(r"^  2 environ changes (.*) \(added\)$", message, re.M)
+        self.assertEqual(found, ["\"os.environ['LG_A']\", \"os.environ['LG_B']\""])
 
     def test_functions_are_put_back(self):
         """After the last guard every function that was hooked is Python's own."""

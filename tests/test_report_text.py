@@ -260,6 +260,12 @@ class NamesTests(unittest.TestCase):
             with self.subTest(names=names):
                 self.assertEqual(names_of([READER._replace(name=name) for name in names]), expected)
 
+    def test_names_of_changes(self):
+        """Of a few changes each is named."""
+        for names, expected in ((["b", "a"], "'a', 'b'"), (list("abcdefg"), "'a' and 6 more"), (["a1", "a2"], "'a1..2'")):
+            with self.subTest(names=names):
+                self.assertEqual(names_of([READER._replace(kind="environ", name=name) for name in names]), expected)
+
     def test_counts(self):
         """One is singular; processes have a plural of their own."""
         table = [(1, "leak", "1 leak"), (1, "process", "1 process"), (2, "process", "2 processes")]

@@ -67,6 +67,30 @@ class OwnLoopTests(unittest.TestCase):
             self.assertEqual(outcome.leaks[0].origin, place(leaks, "schedules"))
             self.assertEqual(outcome.leaks[0].aliases, ("asyncio.events.TimerHandle", "tests.test_timers.Hub.ping"))
 
+    def test_scheduled_by_the_loop_itself(self):
+        """Of what a loop was told to schedule, ``call_soon(loop.call_later, ...)``, no line is known, and none is said."""
+
+        async def leaks(test):
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_later, HOUR, tick)
+            await asyncio.sleep(0)
+
+        for outcome in self.both(leaks):
+            self.assertEqual([(leak.name, leak.origin) for leak in outcome.leaks], [("tick", None)])
+        background = BackgroundLoop()
+        self.addCleanup(background.stop)
+        timers = []
+
+        def by_another_thread(test):
+            loop = background.loop
+            loop.call_soon_threadsafe(lambda later: timers.append(later(HOUR, tick)), loop.call_later)
+            loop.call_soon_threadsafe(loop.call_later, HOUR, tick)
+            background.submit(asyncio.sleep(0)).result()
+
+        outcome = run_inner(by_another_thread, leak_kinds="all")
+        lines = [leak.origin and leak.origin.rpartition(".")[2] for leak in outcome.leaks]
+        self.assertEqual(lines, ["<lambda>", None])
+
     def test_not_looked_for(self):
         """By default nobody looks for timers."""
 

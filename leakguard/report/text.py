@@ -14,7 +14,7 @@ ENTRIES = 20
 FEWEST = 3
 """Lines of code that a summary shows however little room there is; the reports have all."""
 
-_PLURALS = {"process": "processes"}
+_PLURALS = {"process": "processes", "environ": "environ changes"}
 _NOTED_BY_TRACING = {"file": "files are opened", "exception": "objects are made"}
 
 
@@ -46,7 +46,7 @@ def group(leaks: Iterable[Leak]) -> List[List[Leak]]:
         key: Tuple[object, ...] = (leak.kind, leak.origin, leak.place, leak.verdict, leak.cancels, leak.hint, leak.owner)
         if leak.place is None:
             key += (leak.state,)
-        if leak.origin is None or leak.kind == "environ":  # one line may change many variables
+        if leak.origin is None:
             key += (leak.name,)
         groups.setdefault(key, []).append(leak)
     return list(groups.values())
@@ -135,6 +135,8 @@ def names_of(leaks: Sequence[Leak]) -> str:
             numbers = _ranges([part[at] for part in parts])
             if numbers is not None:
                 return repr(f"{before}{numbers}{after}") if numbers else f"like {names[0]!r}"
+    if leaks[0].kind == "environ" and len(names) <= NUMBERS:
+        return ", ".join(map(repr, names))  # which they are is all that there is to know
     return f"{names[0]!r} and {len(names) - 1} more"
 
 
