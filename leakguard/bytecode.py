@@ -10,6 +10,34 @@ import functools
 import sys
 from typing import Any, Callable, Iterator, List, NamedTuple
 
+class Read(NamedTuple):
+    """One instruction as `dis` shows it, and the EXTENDED_ARGs before it are a part of it."""
+
+    start: int
+    """The first byte of all of them: up to 3.10 a frame stands there, from 3.11 at `offset`."""
+    offset: int
+    opname: str
+    opcode: int
+    arg: Any
+    argval: Any
+    is_jump_target: bool
+    """Whether a jump leads here: it lands on the first of them."""
+
+
+@functools.lru_cache(maxsize=256)
+def read(code: Any) -> List[Read]:
+    """The instructions of a function."""
+    found: List[Read] = []
+    first = None
+    for one in dis.get_instructions(code):
+        first = first or one
+        if one.opname != "EXTENDED_ARG":
+            is_target = bool(first.is_jump_target)
+            found.append(Read(first.offset, one.offset, one.opname, one.opcode, one.arg, one.argval, is_target))
+            first = None
+    return found
+
+
 _BLOCKING = frozenset(
     ("accept", "acquire", "get", "recv", "recv_into", "recvfrom", "run_forever", "run_until_complete", "sleep")
 )
@@ -22,7 +50,7 @@ def blocking_call(code: Any, instruction: int) -> str:
     It is the name of that kind that was loaded last before the call: the function, unless an argument has such a name.
     A with block is entered by SETUP_WITH up to 3.10, BEFORE_WITH up to 3.13, LOAD_SPECIAL and CALL from 3.14.
     """
-    before: List[Any] = [i for i in dis.get_instructions(code) if i.offset <= instruction and i.opname != "CACHE"]
+    before = [i for i in read(code) if i.start <= instruction and i.opname != "CACHE"]
     if not before:
         return ""
     if before[-1].opname in ("SETUP_WITH", "BEFORE_WITH") or "LOAD_SPECIAL" in [i.opname for i in before[-2:-1]]:
@@ -35,6 +63,7 @@ def blocking_call(code: Any, instruction: int) -> str:
 class Instruction(NamedTuple):
     """One instruction, the same in every version: those that do two things are two, those that do none are left out."""
 
+    start: int
     offset: int
     opname: str
     arg: int
@@ -43,25 +72,25 @@ class Instruction(NamedTuple):
     """Whether it looks a method up, to be called at once."""
 
 
-_NOTHING_DONE = ("CACHE", "NOP", "PUSH_NULL", "PRECALL", "EXTENDED_ARG", "RESUME", "NOT_TAKEN")
+_NOTHING_DONE = ("CACHE", "NOP", "PUSH_NULL", "PRECALL", "RESUME", "NOT_TAKEN")
 
 
 @functools.lru_cache(maxsize=256)
 def instructions(code: Any) -> List[Instruction]:
     """The instructions of a function as far as `stack` knows them (3.9 to 3.15)."""
     found = []
-    for one in dis.get_instructions(code):
-        name, arg = one.opname, one.arg or 0
+    for one in read(code):
+        name, arg, at = one.opname, one.arg or 0, (one.start, one.offset)
         if name in _NOTHING_DONE:
             continue
         first, _, second = name.partition("_FAST_")
         if second in ("LOAD_FAST", "LOAD_FAST_BORROW", "BORROW_LOAD_FAST_BORROW"):  # 3.13: two in one
             borrowed = "_BORROW" if second.endswith("BORROW") else ""
-            found.append(Instruction(one.offset, f"{first}_FAST{borrowed}", 0, one.argval[0], False))
-            found.append(Instruction(one.offset, f"LOAD_FAST{borrowed}", 0, one.argval[1], False))
+            found.append(Instruction(*at, f"{first}_FAST{borrowed}", 0, one.argval[0], False))
+            found.append(Instruction(*at, f"LOAD_FAST{borrowed}", 0, one.argval[1], False))
             continue
         is_method = name == "LOAD_METHOD" or (name == "LOAD_ATTR" and sys.version_info >= (3, 12) and bool(arg & 1))
-        found.append(Instruction(one.offset, name, arg, one.argval, is_method))
+        found.append(Instruction(*at, name, arg, one.argval, is_method))
     return found
 
 
@@ -84,7 +113,7 @@ def entered(code: Any, instruction: int, items: int, is_there: Callable[[int], b
         is_enter = name in ("SETUP_WITH", "BEFORE_WITH") or (name == "CALL" and before == "LOAD_SPECIAL")
         if is_enter and is_there(one.offset):
             entries.append(one.offset)
-        if one.offset == instruction and (nones >= 3 or name == "WITH_EXCEPT_START" or "JUMP" in name):
+        if one.start <= instruction <= one.offset and (nones >= 3 or name == "WITH_EXCEPT_START" or "JUMP" in name):
             return 0
         is_none = name == "DUP_TOP" or (name in ("LOAD_CONST", "LOAD_COMMON_CONSTANT") and one.argval is None)
         nones, before = nones + 1 if is_none else 0, name

@@ -7,7 +7,6 @@ dicts: no property, ``__getattr__`` or other code of the user's runs. What is no
 
 from __future__ import annotations
 
-import functools
 import sys
 import types
 from typing import Any, List, NamedTuple, Optional, Tuple
@@ -41,7 +40,9 @@ _METHODS = {"__enter__": "acquire", "acquire_lock": "acquire"}
 
 def c_call(frame: Any) -> Optional[Call]:
     """Return what the innermost frame of a thread calls, None if it is Python code that runs there."""
-    instructions = _instructions(frame.f_code)
+    from leakguard import bytecode  # it imports `dis`, 10 ms, which only a leak pays
+
+    instructions = bytecode.read(frame.f_code)
     index = _index(instructions, frame.f_lasti)
     if index is not None and instructions[index].opname == "FOR_ITER":
         return _next_line(frame, instructions, index)
@@ -101,15 +102,8 @@ def _name(owner: Any, attribute: str, function: Any) -> Optional[str]:
 # -- bytecode ------------------------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=256)
-def _instructions(code: Any) -> List[Any]:
-    import dis  # 10 ms, which only a leak pays
-
-    return list(dis.get_instructions(code))
-
-
-def _index(instructions: List[Any], offset: int) -> Optional[int]:
-    return next((i for i, one in enumerate(instructions) if one.offset == offset), None)
+def _index(instructions: List[Any], at: int) -> Optional[int]:
+    return next((i for i, one in enumerate(instructions) if at in (one.start, one.offset)), None)
 
 
 def _is_call(instruction: Any) -> bool:

@@ -93,7 +93,7 @@ class Frame:
         self.is_function = bool(self.code.co_flags & 0x1)
         self.variables = _compat.read_variables(frame) if self.is_function else {}
         self.instructions = bytecode.instructions(self.code)
-        self.at = max((i for i, one in enumerate(self.instructions) if one.offset <= frame.f_lasti), default=0)
+        self.at = max((i for i, one in enumerate(self.instructions) if one.start <= frame.f_lasti), default=0)
         self.is_generator = bool(self.code.co_flags & _GENERATORS)
         self.uncounted: Any = _uncounted(self, caller) if LENDS else ()
         """The variables whose references may not be counted."""
@@ -253,7 +253,7 @@ def is_in_call(top: Any) -> bool:
     """Whether a frame stands in a call, or where a ``with`` block is entered or left: else it runs."""
     if bytecode.is_precall(top.f_code, top.f_lasti):
         return True
-    at = [one for one in bytecode.instructions(top.f_code) if one.offset <= top.f_lasti]
+    at = [one for one in bytecode.instructions(top.f_code) if one.start <= top.f_lasti]
     return bool(at) and at[-1].opname.startswith(("CALL", "SETUP_WITH", "BEFORE_WITH", "FOR_ITER"))
 
 

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "temporary": ("model", "origin", "_compat"),
     "hooks": ("changes", "deaths", "temporary", "origin", "_compat"),
     "policy": ("ignore", "known"),
-    "calls": ("_compat",),
+    "calls": ("bytecode", "_compat"),
     "holders": ("bytecode", "calls", "_compat"),
     "waiting": ("calls", "holders", "model", "origin", "_compat"),
     "awaiting": ("waiting", "model", "origin", "_compat"),

@@ -2,14 +2,15 @@
 
 import asyncio
 import inspect
+import os
 import sys
 import threading
 import types
 import unittest
 from unittest import mock
 
-from leakguard import LeakGuardAsyncTestCase, LeakGuardTestCase, _compat, bytecode, calls, holders, origin, verdict
-from leakguard import waiting
+from leakguard import LeakGuardAsyncTestCase, LeakGuardTestCase, _compat, bytecode, calls, holders, origin, stack
+from leakguard import verdict, waiting
 from leakguard.probes.tasks import TaskProbe
 from leakguard.probes.threads import ThreadProbe
 from tests.doubles import JOIN_SECONDS, BlockedThread
@@ -183,7 +184,7 @@ class CallTests(unittest.TestCase):
 
     def call_of(self, body, release):
         """What a thread that runs `body` calls, once it stays at one instruction."""
-        thread = threading.Thread(target=body, daemon=True)
+        thread = self.thread = threading.Thread(target=body, daemon=True)
         self.addCleanup(thread.join, JOIN_SECONDS)
         self.addCleanup(release)
         thread.start()
@@ -250,6 +251,34 @@ class CallTests(unittest.TestCase):
                     lock.acquire()
                 self.assertEqual(self.call_of(body, lock.release)[:2], (None, None))
                 self.doCleanups()
+
+    def test_long_functions(self):
+        """An argument above 255 takes more than one instruction; that hides no call, and no second way to one."""
+        body = "        x = [file, file, file]\n" * 200
+        names = "    if not file:\n" + "".join(f"        n{number}\n" for number in range(300))
+        table = [
+            ("    for line in file:\n" + body, "io.BufferedReader.readline", "file"),
+            ("    with lock:\n" + body, "threading.Lock.acquire", "lock"),
+            (names + "    lock.acquire()\n", "threading.Lock.acquire", "lock"),
+            (names + "    (lock if file else file).acquire() or file\n", None, None),
+        ]
+        for text, name, owner in table:
+            with self.subTest(text[-40:]):
+                (file, writer), lock = self.pipe(), threading.Lock()
+                space = {"lock": lock, "file": file, None: None}
+                exec(f"def waits():\n{text}", space)
+                lock.acquire()
+                found = self.call_of(space["waits"], writer.close if owner == "file" else lock.release)
+                self.assertEqual(found[:2], (name, space[owner]))
+                self.assertTrue(stack.is_in_call(frames_of(self.thread)[0]))
+                self.doCleanups()
+
+    def pipe(self):
+        """The two ends of a pipe as files."""
+        ends = [open(number, mode) for number, mode in zip(os.pipe(), ("rb", "wb"))]
+        for end in ends:
+            self.addCleanup(end.close)
+        return ends
 
     def test_a_string_is_no_function(self):
         """What a call has as an argument or a key may be named as a function that blocks."""
