@@ -7,6 +7,7 @@ dicts: no property, ``__getattr__`` or other code of the user's runs. What is no
 
 from __future__ import annotations
 
+import gc
 import sys
 import types
 from typing import Any, List, NamedTuple, Optional, Tuple
@@ -44,39 +45,82 @@ def c_call(frame: Any) -> Optional[Call]:
 
     instructions = bytecode.read(frame.f_code)
     index = _index(instructions, frame.f_lasti)
-    if index is not None and instructions[index].opname == "FOR_ITER":
-        return _next_line(frame, instructions, index)
-    if index is None or not _is_call(instructions[index]):
+    if index is None:
+        return None
+    if instructions[index].opname == "FOR_ITER":
+        return _next_item(frame, instructions, index)
+    if not _is_call(instructions[index]):
         return None
     try:
         where, argument_at = _callable_at(instructions, index)
         owner, attribute, function = _function(frame, instructions, where)
     except LookupError:
         return UNKNOWN
-    is_method = type(function) is types.MethodType
-    if type(function.__func__ if is_method else function) is types.FunctionType:
-        return None  # a frame of its own is about to be there, or was just now
-    if is_method:  # of a function that Cython has compiled
-        owner, attribute = function.__self__, str(_compat.attribute(function.__func__, "__name__") or "")
     argument = None
     if argument_at is not None:
         try:
             argument = _value(frame, instructions, argument_at)
         except LookupError:
             pass
+    return _call(owner, attribute, function, argument)
+
+
+def _call(owner: Any, attribute: str, function: Any, argument: Any = None) -> Optional[Call]:
+    """Return the call of a function that was looked up on an object, None if it is written in Python."""
+    is_method = type(function) is types.MethodType
+    if type(function.__func__ if is_method else function) is types.FunctionType:
+        return None  # a frame of its own is about to be there, or was just now
+    if is_method:  # of a function that Cython has compiled
+        owner, attribute = function.__self__, str(_compat.attribute(function.__func__, "__name__") or "")
     receiver = function.__self__ if _compat.is_of(function, types.BuiltinFunctionType) else owner
     receiver = None if _compat.is_of(receiver, types.ModuleType) else receiver
     return Call(_name(owner, attribute, function), receiver, attribute, argument)
 
 
-def _next_line(frame: Any, instructions: List[Any], index: int) -> Optional[Call]:
-    """Return the call that a ``for`` loop over the lines of a file or pipe makes; None for whatever else it is over."""
+def _next_item(frame: Any, instructions: List[Any], index: int) -> Optional[Call]:
+    """Return the call by which a ``for`` loop or a comprehension gets its next item; None if that is not certain."""
     try:
-        file = _value(frame, instructions, _before(instructions, index - 1, ("GET_ITER",)))
+        while _is_preparation(instructions[index - 1]):
+            index -= 1
+            if instructions[index].is_jump_target:
+                raise LookupError("one of two ways to it")
+        return _item_of_expression(frame, instructions, index - 1)
     except LookupError:
         return None
-    cls = type(file)
-    return Call(f"io.{cls.__qualname__}.readline", file, "readline") if cls.__module__ == "_io" else None
+
+
+def _is_preparation(one: Any) -> bool:
+    """Whether it stands between an iterable and FOR_ITER: of a loop, a comprehension (from 3.12), a generator (3.15)."""
+    is_empty = one.opname in ("BUILD_LIST", "BUILD_SET", "BUILD_MAP") and one.arg == 0
+    return is_empty or one.opname in _PREPARATIONS
+
+
+_PREPARATIONS = ("GET_ITER", "LOAD_FAST_AND_CLEAR", "SWAP", "MAKE_CELL", "RETURN_GENERATOR", "POP_TOP", "RESUME")
+
+
+def _item_of_expression(frame: Any, instructions: List[Any], index: int) -> Optional[Call]:
+    if not _is_call(instructions[index]):
+        return _item_of(_value(frame, instructions, index))
+    if instructions[index].opname == "CALL_FUNCTION_EX":
+        raise LookupError("unknown arguments")
+    end, count = _before(instructions, index - 1, ("PRECALL", "KW_NAMES")), _operands(instructions[index])
+    maker = _value(frame, instructions, _before(instructions, _skip(instructions, end, count), ("PUSH_NULL",)))
+    first = _skip(instructions, end, count - 1)
+    if maker is iter and count == 2:
+        return _call(*_function(frame, instructions, first))
+    return _item_of_expression(frame, instructions, first) if maker is enumerate else None
+
+
+def _item_of(iterable: Any) -> Optional[Call]:
+    cls: Any = type(iterable)
+    if cls in (enumerate, _CALLS_UNTIL):  # the collector sees what they get their items from first
+        inner = gc.get_referents(iterable)[0]
+        return _item_of(inner) if cls is enumerate else _call(None, "", inner)
+    return Call(f"io.{cls.__qualname__}.readline", iterable, "readline") if cls.__module__ == "_io" else None
+
+
+_CALLS_UNTIL = type(iter(int, 0))
+"""The class of ``iter(function, sentinel)``."""
 
 
 def _name(owner: Any, attribute: str, function: Any) -> Optional[str]:
@@ -162,6 +206,8 @@ def _function(frame: Any, instructions: List[Any], index: int) -> Tuple[Any, str
     """Return the object that a function was looked up on, if any, by which name, and the function."""
     one = instructions[index]
     following = instructions[index + 1].opname
+    if instructions[index + 1].is_jump_target:
+        raise LookupError("one of two ways to it")
     if following in ("SETUP_WITH", "BEFORE_WITH", "COPY"):
         manager = _value(frame, instructions, index)
         return manager, "__enter__", look_up(manager, "__enter__")

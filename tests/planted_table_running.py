@@ -577,6 +577,47 @@ def pipe_lines(test):
     return Body(thread, lambda: os.close(there))
 
 
+@plant("thread", "io.BufferedReader.readline", "waiting", THREAD)
+def pipe_lines_until(test):
+    here, there = os.pipe()
+
+    def body():
+        with open(here, "rb") as file:
+            for number, line in enumerate(iter(file.readline, b"")):  # waits
+                pass
+
+    thread = planted(body)
+    thread.start()  # creates
+    return Body(thread, lambda: os.close(there))
+
+
+@plant("thread", "io.BufferedReader.readline", "waiting", THREAD)
+def pipe_lines_of_a_child(test):
+    child = subprocess.Popen(["cat", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def body():
+        with child.stdout:
+            [line for line in child.stdout]  # waits
+        child.wait()
+
+    thread = planted(body)
+    thread.start()  # creates
+    return Body(thread, child.stdin.close)
+
+
+@plant("thread", "queue.SimpleQueue.get", "waiting", THREAD)
+def simple_queue_until(test):
+    things = queue.SimpleQueue()
+
+    def body():
+        for thing in iter(things.get, None):  # waits
+            pass
+
+    thread = planted(body)
+    thread.start()  # creates
+    return Body(thread, lambda: things.put(None))
+
+
 @plant("thread", "os.read", "waiting", THREAD)
 def os_read(test):
     here, there = os.pipe()
