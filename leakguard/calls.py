@@ -7,6 +7,8 @@ dicts: no property, ``__getattr__`` or other code of the user's runs. What is no
 
 from __future__ import annotations
 
+import contextvars
+import functools
 import gc
 import sys
 import types
@@ -67,14 +69,34 @@ def c_call(frame: Any) -> Optional[Call]:
 
 def _call(owner: Any, attribute: str, function: Any, argument: Any = None) -> Optional[Call]:
     """Return the call of a function that was looked up on an object, None if it is written in Python."""
+    function = _given(function)
     is_method = type(function) is types.MethodType
     if type(function.__func__ if is_method else function) is types.FunctionType:
         return None  # a frame of its own is about to be there, or was just now
     if is_method:  # of a function that Cython has compiled
         owner, attribute = function.__self__, str(_compat.attribute(function.__func__, "__name__") or "")
-    receiver = function.__self__ if _compat.is_of(function, types.BuiltinFunctionType) else owner
-    receiver = None if _compat.is_of(receiver, types.ModuleType) else receiver
-    return Call(_name(owner, attribute, function), receiver, attribute, argument)
+    return Call(_name(owner, attribute, function), _receiver(owner, function, argument), attribute, argument)
+
+
+def _given(function: Any) -> Any:
+    """What a partial calls in the end, in a context or not: ``asyncio.to_thread`` makes such a one."""
+    for _ in range(8):  # somebody may nest them for ever
+        if type(function) is not functools.partial:
+            break
+        inner: Any = function.func
+        is_builtin = _compat.is_of(inner, types.BuiltinFunctionType)
+        in_context = is_builtin and type(inner.__self__) is contextvars.Context and inner.__name__ == "run"
+        function = function.args[0] if in_context and function.args else inner
+    return function
+
+
+def _receiver(owner: Any, function: Any, argument: Any) -> Any:
+    """The object whose method it is that is called: whoever calls it by its class gives it as an argument."""
+    if _compat.is_of(function, types.BuiltinFunctionType):
+        return None if _compat.is_of(function.__self__, types.ModuleType) else function.__self__
+    if type(function) is types.MethodDescriptorType:
+        return next((one for one in (owner, argument) if _compat.is_of(one, function.__objclass__)), None)
+    return owner
 
 
 def _next_item(frame: Any, instructions: List[Any], index: int) -> Optional[Call]:

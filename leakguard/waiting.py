@@ -61,7 +61,7 @@ def _operation(frames: Sequence[Any], called: int, ident: int) -> Optional[str]:
     loop = _waiting_loop(frames[: called + 1], call)
     if loop is not None:
         return _event_loop(loop)
-    if called < 0 or (called == 0 and _runs_its_target(frames[0])):
+    if called < 0 or (called == 0 and _only_calls(frames[0])):
         name = (call.name or C_CODE) if call is not None else None
         called = 0
     else:
@@ -99,9 +99,9 @@ _ALIASES = {
 }
 
 
-def _runs_its_target(frame: Any) -> bool:
-    """Whether this is ``Thread.run``, from which C code was called as the thread's target."""
-    return bool(frame.f_code.co_name == "run" and frame.f_globals.get("__name__") == "threading")
+def _only_calls(frame: Any) -> bool:
+    """Whether a frame is only how a thread or an executor calls what it was given: then that is what is waited in."""
+    return bool(frame.f_code.co_name == "run" and frame.f_globals.get("__name__") in ("threading", "concurrent.futures.thread"))
 
 
 # -- executors and loops -------------------------------------------------------------------------

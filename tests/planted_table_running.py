@@ -12,6 +12,7 @@ import _thread
 import asyncio
 import concurrent.futures
 import contextlib
+import contextvars
 import ctypes
 import functools
 import gc
@@ -400,6 +401,46 @@ def executor_busy(test):
     def end():
         event.set()
         executor.shutdown()
+
+    return end
+
+
+@plant("thread", "threading.Lock.acquire", "waiting", EXECUTOR_BUSY, leak="planted_0")
+def executor_busy_in_c(test):
+    executor, lock = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="planted"), threading.Lock()
+    lock.acquire()
+    executor.submit(lock.acquire)  # creates
+
+    def end():
+        lock.release()
+        executor.shutdown()
+
+    return end
+
+
+@plant("thread", "queue.SimpleQueue.get", "waiting", EXECUTOR_BUSY, leak="planted_0")
+def executor_busy_in_a_partial(test):
+    executor, things = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="planted"), queue.SimpleQueue()
+    job = functools.partial(contextvars.copy_context().run, functools.partial(things.get, timeout=JOIN_SECONDS))
+    executor.submit(job)  # creates
+
+    def end():
+        things.put(None)
+        executor.shutdown()
+
+    return end
+
+
+@plant("thread", "C code called at this line", "waiting", EXECUTOR_BUSY, leak="planted_0")
+def executor_busy_in_some_c(test):
+    executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="planted")
+    here, there = os.pipe()
+    executor.submit(ctypes.CDLL(None).read, here, ctypes.create_string_buffer(1), 1)  # creates
+
+    def end():
+        os.close(there)
+        executor.shutdown()
+        os.close(here)
 
     return end
 
