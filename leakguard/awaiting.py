@@ -11,7 +11,7 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from leakguard import _compat, origin
 from leakguard.model import printable
-from leakguard.waiting import Waiting, addresses_text, entry_of, operation_name
+from leakguard.waiting import Waiting, addresses_text, entry_of, operation_name, socket_text
 
 SHOWN = 3
 """Tasks that are named in one line at most; of more, only their number is said."""
@@ -83,8 +83,11 @@ def _objects(name: str, frames: Sequence[Any], called: int, future: Any) -> Iter
 
 
 def _addresses(frames: Sequence[Any]) -> Iterator[str]:
-    """Where the stream is connected that is read from or written to."""
+    """Where the stream or socket is connected that is read from or written to."""
     for frame in frames:
+        if frame.f_globals.get("__name__") == "asyncio.selector_events" and "sock" in frame.f_locals:
+            yield from socket_text(frame.f_locals["sock"], frame.f_locals.get("address"))
+            return
         reader = frame.f_locals.get("self") if frame.f_globals.get("__name__") == "asyncio.streams" else None
         transport = _compat.stream_transport(reader)
         if transport is not None:
@@ -105,7 +108,7 @@ def task_text(task: Any) -> str:
     coroutine = task.get_coro()
     frame = _compat.attribute(coroutine, "cr_frame")
     if frame is not None and origin.rank(frame.f_code.co_filename) == origin.STDLIB:
-        return origin.operation(*entry_of(frame))
+        return operation_name([frame], 0)
     return f"a task of {printable(_compat.attribute(coroutine, '__qualname__') or type(coroutine).__qualname__)}"
 
 

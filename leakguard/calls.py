@@ -147,8 +147,8 @@ _CALLS_UNTIL = type(iter(int, 0))
 
 def _name(owner: Any, attribute: str, function: Any) -> Optional[str]:
     if _compat.is_of(function, types.BuiltinFunctionType):
-        if function is input:
-            return "input"
+        if function is input or function is open:
+            return str(function.__name__)
         if _compat.is_of(function.__self__, types.ModuleType) or function.__self__ is None:
             module = _MODULES.get(str(function.__module__))
             return f"{module}.{function.__qualname__}" if module else None

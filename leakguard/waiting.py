@@ -72,23 +72,29 @@ def _operation(frames: Sequence[Any], called: int, ident: int) -> Optional[str]:
 
 def operation_name(frames: Sequence[Any], called: int) -> str:
     """The operation of a library's frame; what only stands for ``with`` or ``async for`` gives way to what it calls."""
-    while called > 0 and re.fullmatch(r"__\w+__", frames[called].f_code.co_name):
+    while called > 0 and re.fullmatch(r"__\w+__|enter_(async_)?context", frames[called].f_code.co_name):
         called -= 1
     frame = frames[called]
     if frame.f_code.co_name == "__enter__":
         cls = type(frame.f_locals.get("self"))
         return f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}.acquire"  # a lock in C is below
     name = origin.operation(*entry_of(frame))
-    return _ALIASES.get(name, name)
+    if name.startswith("importlib._bootstrap"):
+        return "import"
+    return _ALIASES.get(name, re.sub(r"^asyncio\.\w*EventLoop\.", "asyncio.loop.", name))
 
 
 _ALIASES = {
     "multiprocessing.BaseProcess.join": "multiprocessing.Process.join",
     "asyncio.Process.wait": "asyncio.subprocess.Process.wait",
     "asyncio.Process.communicate": "asyncio.subprocess.Process.communicate",
+    "asyncio.Process._feed_stdin": "asyncio.subprocess.Process.communicate",
+    "asyncio.Process._read_stream": "asyncio.subprocess.Process.communicate",
     "asyncio._AsCompletedIterator._wait_for_one": "asyncio.as_completed",
     "asyncio.as_completed.<locals>._wait_for_one": "asyncio.as_completed",
     "concurrent.futures.Executor.map.<locals>.result_iterator": "concurrent.futures.Executor.map",
+    "multiprocessing.Client": "multiprocessing.connection.Client",
+    "multiprocessing.Listener.accept": "multiprocessing.connection.Listener.accept",
     "multiprocessing._ConnectionBase.recv": "multiprocessing.connection.Connection.recv",
     "multiprocessing._ConnectionBase.recv_bytes": "multiprocessing.connection.Connection.recv_bytes",
     "multiprocessing._ConnectionBase.poll": "multiprocessing.connection.Connection.poll",
@@ -100,8 +106,11 @@ _ALIASES = {
 
 
 def _only_calls(frame: Any) -> bool:
-    """Whether a frame is only how a thread or an executor calls what it was given: then that is what is waited in."""
-    return bool(frame.f_code.co_name == "run" and frame.f_globals.get("__name__") in ("threading", "concurrent.futures.thread"))
+    """Whether a frame is only how the library calls what it was given: then that is what is waited in."""
+    return (frame.f_globals.get("__name__"), frame.f_code.co_name) in _CALLERS
+
+
+_CALLERS = (("threading", "run"), ("concurrent.futures.thread", "run"), ("contextlib", "enter_context"))
 
 
 # -- executors and loops -------------------------------------------------------------------------
@@ -183,12 +192,9 @@ def _child(frames: Sequence[Any], call: Optional[Call], ident: int) -> Iterator[
 def _socket(frames: Sequence[Any], call: Optional[Call], ident: int) -> Iterator[str]:
     candidates = [call.owner if call is not None else None, *(f.f_locals.get("self") for f in reversed(frames))]
     cls: Any = getattr(sys.modules.get("socket"), "SocketType", ())
-    sock: Any = next((thing for thing in candidates if _compat.is_of(thing, cls)), None)
-    if sock is not None:
-        is_connecting = call is not None and call.attribute == "connect"
-        here, there = cls.getsockname, cls.getpeername  # whatever a subclass makes of them
-        peer = call.argument if is_connecting and call is not None else None
-        yield from addresses_text(lambda: here(sock), lambda: there(sock), peer)
+    sock = next((thing for thing in candidates if _compat.is_of(thing, cls)), None)
+    is_connecting = call is not None and call.attribute == "connect"
+    yield from socket_text(sock, call.argument if is_connecting and call is not None else None)
 
 
 _DETAILS: Tuple[Callable[[Sequence[Any], Optional[Call], int], Iterator[str]], ...] = (
@@ -224,6 +230,13 @@ def addresses_text(read_here: Callable[[], Any], read_peer: Callable[[], Any], p
         yield f"on {here}"
     elif there:
         yield f"to {there}"
+
+
+def socket_text(sock: Any, peer: Any = None) -> Iterator[str]:
+    """The same of a socket, whatever a subclass makes of its methods; nothing of what is none."""
+    cls: Any = getattr(sys.modules.get("socket"), "SocketType", ())
+    if _compat.is_of(sock, cls):
+        yield from addresses_text(lambda: cls.getsockname(sock), lambda: cls.getpeername(sock), peer)
 
 
 def address_text(read: Callable[[], Any]) -> str:

@@ -16,7 +16,8 @@ import contextvars
 import ctypes
 import functools
 import gc
-import multiprocessing
+import importlib
+import multiprocessing.connection
 import os
 import queue
 import select
@@ -24,6 +25,7 @@ import selectors
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from typing import Callable, NamedTuple, Optional
@@ -49,6 +51,7 @@ FUTURE = THREAD + ": the future whose result() it waits for is never done"
 SLEEPS = THREAD + ": it ends at once if it waits for an Event in the place of time.sleep()"
 SOCKET_READ = THREAD + ": shutdown() the socket that it reads from, then close() that"
 SOCKET_ACCEPT = THREAD + ": shutdown() the listening socket that it accepts from, then close() that"
+CONNECTION = THREAD + ": close() the other end of the connection that it reads from"
 SELECTOR = THREAD + ": wake its selector with a byte through a socketpair()"
 CHILD = THREAD + ": terminate() the child that it waits for"
 EXECUTOR = "shut the executor down: use it in a with block, or addCleanup(executor.shutdown)"
@@ -66,6 +69,7 @@ TASK_GROUP = TASK + ": a task of its TaskGroup does not end"
 TASK_JOB = TASK + ": the job in its thread goes on all the same, so make that end first"
 TASK_EXECUTOR = TASK + ": a job that an executor has begun goes on all the same, so make that end first"
 TASK_STREAM = TASK + ": close() the StreamWriter of the stream that it reads"
+TASK_CHILD = TASK + ": terminate() the child that it waits for"
 TASK_UNHELD = TASK + ": nobody keeps it, so keep what create_task() returns"
 TASK_SERVER = "close() the asyncio server and await its wait_closed(), or use it in an async with block"
 POPEN = "terminate() it and wait() for it in a cleanup, or use it in a with block"
@@ -275,6 +279,34 @@ def lock_as_target(test):
     thread = planted(lock.acquire)
     thread.start()  # creates
     return Body(thread, lock.release)
+
+
+@plant("thread", "threading.Lock.acquire", "waiting", LOCK)
+def lock_in_an_exit_stack(test):
+    lock = threading.Lock()
+    lock.acquire()
+
+    def body():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(lock)  # waits
+
+    thread = planted(body)
+    thread.start()  # creates
+    return Body(thread, lock.release)
+
+
+@plant("thread", "threading.Condition.acquire, held by thread 'MainThread'", "waiting", LOCK_HELD)
+def condition_in_an_exit_stack(test):
+    condition = threading.Condition()
+    condition.acquire()
+
+    def body():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(condition)  # waits
+
+    thread = planted(body)
+    thread.start()  # creates
+    return Body(thread, condition.release)
 
 
 @plant("thread", "threading.RLock.acquire, held by thread 'MainThread'", "waiting", LOCK_HELD)
@@ -501,6 +533,38 @@ def socket_accept(test):
     return Body(thread, lambda: socket.create_connection(server.getsockname()).close())
 
 
+@plant("thread", "multiprocessing.connection.Listener.accept, on 127.0.0.1:*", "waiting", SOCKET_ACCEPT)
+def listener_accept(test):
+    listener = multiprocessing.connection.Listener(("127.0.0.1", 0))
+
+    def body():
+        with listener:
+            listener.accept().close()  # waits
+
+    thread = planted(body)
+    thread.start()  # creates
+    return Body(thread, lambda: multiprocessing.connection.Client(listener.address).close())
+
+
+@plant("thread", "multiprocessing.connection.Client", "waiting", CONNECTION)
+def listener_client(test):
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def body():
+        with contextlib.suppress(EOFError):
+            multiprocessing.connection.Client(server.getsockname(), authkey=b"key")  # waits
+
+    thread = planted(body)
+    thread.start()  # creates
+    peer, _ = server.accept()
+
+    def release():
+        peer.close()
+        server.close()
+
+    return Body(thread, release)
+
+
 @plant("thread", "socket.socket.connect, from 127.0.0.1:* to 127.0.0.1:*", "waiting", THREAD)
 def socket_connect(test):
     server = socket.socket()
@@ -657,6 +721,68 @@ def simple_queue_until(test):
     thread = planted(body)
     thread.start()  # creates
     return Body(thread, lambda: things.put(None))
+
+
+if hasattr(os, "mkfifo"):
+
+    @plant("thread", "open", "waiting", THREAD)
+    def open_of_a_fifo(test):
+        folder = tempfile.TemporaryDirectory()
+        path = os.path.join(folder.name, "fifo")
+        os.mkfifo(path)
+
+        def body():
+            open(path, "rb").close()  # waits
+
+        def release():
+            os.close(os.open(path, os.O_WRONLY))
+            folder.cleanup()
+
+        thread = planted(body)
+        thread.start()  # creates
+        return Body(thread, release)
+
+
+class SlowFinder:
+    """The search for one module, which lasts until it is released and finds none."""
+
+    def __init__(self, name):
+        self.name = name
+        self.is_inside, self.released = threading.Event(), threading.Event()
+        sys.meta_path.insert(0, self)
+
+    def find_spec(self, name, path=None, target=None):
+        """Find nothing, in its time."""
+        if name == self.name:
+            self.is_inside.set()
+            self.released.wait(JOIN_SECONDS)
+
+    def find(self):
+        """Import the module."""
+        with contextlib.suppress(ImportError):
+            importlib.import_module(self.name)
+
+
+@plant("thread", "import", "waiting", THREAD)
+def blocked_import(test):
+    finder = SlowFinder("planted_module")
+    other = threading.Thread(target=finder.find, name="other", daemon=True)
+    other.start()
+    finder.is_inside.wait(JOIN_SECONDS)
+
+    def body():
+        with contextlib.suppress(ImportError):
+            import planted_module  # noqa: F401  # waits
+
+    thread = planted(body)
+    thread.start()  # creates
+
+    def release():
+        sys.meta_path.remove(finder)
+        finder.released.set()
+        other.join(JOIN_SECONDS)
+
+    return Body(thread, release)
 
 
 @plant("thread", "os.read", "waiting", THREAD)
@@ -1013,6 +1139,20 @@ async def async_task_group(test):
     return Ended(task)
 
 
+@plant("task", "asyncio.Lock.acquire", "waiting", TASK_LOCK)
+async def async_lock_in_an_exit_stack(test):
+    lock = asyncio.Lock()
+    await lock.acquire()
+
+    async def body():
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(lock)  # waits
+
+    task = asyncio.create_task(body(), name="planted")  # creates
+    await turn()
+    return Ended(task)
+
+
 @plant("task", "asyncio.Event.wait", "waiting", TASK_EVENT)
 async def async_generator(test):
     async def things():
@@ -1119,6 +1259,68 @@ async def async_for_line(test):
     task = asyncio.create_task(body(), name="planted")  # creates
     await turn()
     return Ended(task)
+
+
+@plant("task", "asyncio.loop.sock_recv, from 127.0.0.1:* to 127.0.0.1:*", "waiting", TASK)
+async def async_sock_recv(test):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        peer, _ = server.accept()
+    test.addCleanup(peer.close)
+    client.setblocking(False)
+
+    async def body():
+        with client:
+            await asyncio.get_running_loop().sock_recv(client, 1)  # waits
+
+    task = asyncio.create_task(body(), name="planted")  # creates
+    await turn()
+    return Ended(task)
+
+
+async def started_child():
+    """A child of asyncio's, and how it is ended."""
+    child = await asyncio.create_subprocess_exec("cat", "-", stdin=subprocess.PIPE)
+
+    async def end():
+        child.stdin.close()
+        await child.wait()
+
+    return child, end
+
+
+@plant("task", "asyncio.gather, for asyncio.subprocess.Process.wait", "waiting", TASK_CHILD)
+async def async_gather_of_a_child(test):
+    child, end_child = await started_child()
+
+    async def body():
+        await asyncio.gather(child.wait())  # waits
+
+    task = asyncio.create_task(body(), name="planted")  # creates
+    await turn()
+
+    async def end():
+        await end_child()
+        await task
+
+    return end
+
+
+@plant("task", "asyncio.wait_for, for asyncio.subprocess.Process.wait", "waiting", TASK_CHILD)
+async def async_wait_for_a_child(test):
+    child, end_child = await started_child()
+
+    async def body():
+        await asyncio.wait_for(child.wait(), 1000)  # waits
+
+    task = asyncio.create_task(body(), name="planted")  # creates
+    await turn()
+
+    async def end():
+        await end_child()
+        await task
+
+    return end
 
 
 @plant("task", "asyncio.Server.serve_forever", "waiting", TASK_SERVER)

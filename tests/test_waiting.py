@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import os
 import queue
+import subprocess
 import sys
 import threading
 import types
@@ -596,6 +597,18 @@ class TaskTests(LeakGuardAsyncTestCase):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def test_the_tasks_of_communicate(self):
+        """What ``communicate()`` starts is called by it: nobody knows the coroutines that it is made of."""
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        child = await asyncio.create_subprocess_exec("cat", "-", **pipes)
+        task = asyncio.create_task(child.communicate())
+        await turn()
+        found = [TaskProbe().describe(one) for one in asyncio.all_tasks() if one is not asyncio.current_task()]
+        names = [leak.waiting_in.partition(", ")[0] for leak in found]
+        child.terminate()
+        await task
+        self.assertEqual(set(names), {"asyncio.subprocess.Process.communicate"})
 
     @unittest.skipIf(sys.version_info < (3, 11), "task groups are new in 3.11")
     async def test_a_group_awaits_its_tasks(self):
