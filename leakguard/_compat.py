@@ -202,6 +202,33 @@ def system_thread_name(number: int) -> str:
         return ""
 
 
+class ThreadTimes(NamedTuple):
+    """What a thread has done until now, in seconds."""
+
+    at: float
+    """How long whoever asks has slept, since some time: it may keep others from running while it works."""
+    running: float
+    """How long the thread has been on a processor."""
+    queued: float
+    """How long it was ready to run, and waited for one."""
+
+
+def thread_times(number: Any) -> Optional[ThreadTimes]:
+    """The times of the thread that the system knows by a number; None where they are not to be had: Linux keeps them."""
+    own, its = _schedule_of(_thread.get_native_id()), _schedule_of(number)
+    return ThreadTimes(clock() - sum(own), *its) if own and its else None
+
+
+def _schedule_of(number: Any) -> Sequence[float]:
+    """The seconds that a thread was on a processor and waited for one; some kernels have the file and do not count."""
+    try:
+        with open(f"{_TASKS}/{number}/schedstat", "rb", buffering=0) as file:
+            running, queued, _ = map(int, file.read(4096).split())
+    except (OSError, ValueError):
+        return ()
+    return (running / 1e9, queued / 1e9) if running else ()
+
+
 def raw_native_ids() -> List[int]:
     """The system's ids of threads that run Python code and that `threading` does not list.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import gc
+import re
 import sys
 import types
 from typing import Any, List, NamedTuple, Optional, Tuple
@@ -41,18 +42,23 @@ _CLASSES = {"lock": "Lock"}
 _METHODS = {"__enter__": "acquire", "acquire_lock": "acquire"}
 
 
-def c_call(frame: Any) -> Optional[Call]:
-    """Return what the innermost frame of a thread calls, None if it is Python code that runs there."""
+def c_call(frame: Any, *, is_blocked: bool = False) -> Optional[Call]:
+    """Return what the innermost frame of a thread calls, None if it is Python code that runs there.
+
+    Other instructions than calls may be in code of C, too: ``[*file]``. Only one that `is_blocked`, and so does not run,
+    is said to be. A jump is in none, but lets other threads have their turn.
+    """
     from leakguard import bytecode  # it imports `dis`, 10 ms, which only a leak pays
 
     instructions = bytecode.read(frame.f_code)
     index = _index(instructions, frame.f_lasti)
     if index is None:
         return None
+    otherwise = UNKNOWN if is_blocked and not re.search("JUMP|RESUME", instructions[index].opname) else None
     if instructions[index].opname == "FOR_ITER":
-        return _next_item(frame, instructions, index)
+        return _next_item(frame, instructions, index) or otherwise
     if not _is_call(instructions[index]):
-        return None
+        return otherwise
     try:
         where, argument_at = _callable_at(instructions, index)
         owner, attribute, function = _function(frame, instructions, where)

@@ -160,9 +160,10 @@ class Check:
         """Enter the verdicts into findings. No variable of a caller's may refer to a thing but for the list of them."""
         from leakguard import verdict
 
+        measured = [finding.leak.verdict for finding in findings]
         sames = [*(finding.same for finding in findings), *(same for same, _ in self._judged.values())]
         try:
-            verdicts = verdict.judge(things, sames=sames, may_prove=self.guard.policy.verdicts)
+            verdicts = verdict.judge(things, measured=measured, sames=sames, may_prove=self.guard.policy.verdicts)
         except Exception as error:  # a thing may be of any class: its leak is certain, only the verdict is not
             log("WARNING", f"leakguard: no verdicts: {type(error).__name__}: {printable(error)}")
             return

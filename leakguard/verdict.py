@@ -8,6 +8,7 @@ waits for nobody. `reach` has the proof and `stack` what a thread's frames hold;
 from __future__ import annotations
 
 import sys
+from itertools import zip_longest
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
 from leakguard import _compat, origin, reach, stack
@@ -33,13 +34,16 @@ class Thing(NamedTuple):
     thing: Any
 
 
-def judge(things: List[Thing], *, sames: Sequence[Any] = (), may_prove: bool = True) -> List[Verdict]:
-    """Return the verdict of each thing, "" for what is no activity.
+def judge(
+    things: List[Thing], *, measured: Sequence[str] = (), sames: Sequence[Any] = (), may_prove: bool = True
+) -> List[Verdict]:
+    """Return the verdict of each thing, "" for what is no activity; `measured` are those that are known by now, or "".
 
     `sames` are the functions by which a check knows the things again. Nobody else may hold what the things wait on: a
     variable of the caller's that does makes it look as if it could be woken.
     """
     verdicts = [_at_first_sight(kind, thing) for kind, thing in things]
+    verdicts = [(known, 0) if known else seen for known, seen in zip_longest(measured, verdicts)]
     if may_prove and _compat.COUNTS_ARE_EXACT and (WAITING, 0) in verdicts and _spent[0] < SECONDS_IN_ALL:
         start = _compat.clock()
         for number in _stuck(things, _held_by(sames), lambda: _compat.clock() - start < SECONDS):

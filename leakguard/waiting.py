@@ -34,15 +34,18 @@ class Waiting(NamedTuple):
     waiting_in: Optional[str]
 
 
-def of_thread(frames: Sequence[Any], ident: int) -> Waiting:
-    """Say what a thread waits in, given its live frames, innermost first and without our own, and its ident."""
+def of_thread(frames: Sequence[Any], ident: int, *, is_blocked: bool = False) -> Waiting:
+    """Say what a thread waits in, given its live frames, innermost first and without our own, and its ident.
+
+    One that `is_blocked` surely does not run, whatever instruction it stands at.
+    """
     stack = [entry_of(frame) for frame in frames]
     texts = origin.stack_texts(stack)
     place, called = origin.find_place(stack)
     if place < 0:
         return Waiting(texts, None, None)
     try:
-        waiting = _operation(frames, called, ident)
+        waiting = _operation(frames, called, ident, is_blocked)
     except Exception:  # variables of a thread that runs on may be anything: then the plain name has to do
         waiting = origin.operation(*stack[called]) if called >= 0 else None
     return Waiting(texts, texts[place], waiting)
@@ -53,11 +56,11 @@ def entry_of(frame: Any) -> Tuple[Any, int, str]:
     return frame.f_code, frame.f_lasti, str(frame.f_globals.get("__name__", "?"))
 
 
-def _operation(frames: Sequence[Any], called: int, ident: int) -> Optional[str]:
+def _operation(frames: Sequence[Any], called: int, ident: int, is_blocked: bool) -> Optional[str]:
     executor = _compat.worker_executor(frames[0])
     if executor is not None:
         return _idle_worker(executor)
-    call = c_call(frames[0])
+    call = c_call(frames[0], is_blocked=is_blocked)
     loop = _waiting_loop(frames[: called + 1], call)
     if loop is not None:
         return _event_loop(loop)

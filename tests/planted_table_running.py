@@ -17,6 +17,8 @@ import ctypes
 import functools
 import gc
 import importlib
+import json
+import logging
 import multiprocessing.connection
 import os
 import queue
@@ -31,6 +33,7 @@ import time
 from typing import Callable, NamedTuple, Optional
 from unittest import mock
 
+from leakguard import _compat
 from tests.doubles import JOIN_SECONDS
 from tests.forgotten import wake
 
@@ -915,6 +918,71 @@ def busy(test):
     return Body(thread, lambda: is_over.append(True))
 
 
+if _compat.thread_times(threading.get_native_id()) is not None:
+
+    @plant("thread", None, "running", THREAD)
+    def busy_in_calls_of_c(test):
+        is_over = []
+
+        def body():
+            while not is_over: time.monotonic()  # waits
+
+        thread = planted(body)
+        thread.start()  # creates
+        return Body(thread, lambda: is_over.append(True))
+
+    @plant("thread", None, "running", THREAD)
+    def busy_in_the_library(test):
+        is_over = []
+
+        def body():
+            while not is_over: json.loads(json.dumps({"some": [1, 2, 3]}))  # waits
+
+        thread = planted(body)
+        thread.start()  # creates
+        return Body(thread, lambda: is_over.append(True))
+
+    @plant("thread", None, "running", THREAD)
+    def busy_with_a_queue(test):
+        things, is_over = queue.Queue(), []
+        things.put(None)
+
+        def body():
+            while not is_over: things.put(things.get_nowait())  # waits
+
+        thread = planted(body)
+        thread.start()  # creates
+        return Body(thread, lambda: is_over.append(True))
+
+    @plant("thread", "C code called at this line", "waiting", THREAD)
+    def pipe_lines_unpacked(test):
+        here, there = os.pipe()
+
+        def body():
+            with open(here, "rb") as file:
+                first, *others = file, *file  # waits
+
+        thread = planted(body)
+        thread.start()  # creates
+        return Body(thread, lambda: os.close(there))
+
+    @plant("thread", "C code called at this line", "waiting", THREAD)
+    def pipe_lines_yielded(test):
+        here, there = os.pipe()
+
+        def lines():
+            with open(here, "rb") as file:
+                yield from file  # waits
+
+        def body():
+            for line in lines():
+                pass
+
+        thread = planted(body)
+        thread.start()  # creates
+        return Body(thread, lambda: os.close(there))
+
+
 @plant("thread", "threading.Event.wait", "stuck", EVENT)
 def stuck_on_an_event(test):
     event = threading.Event()
@@ -1278,8 +1346,11 @@ async def async_sock_recv(test):
     return Ended(task)
 
 
-async def started_child():
-    """A child of asyncio's, and how it is ended."""
+async def started_child(test):
+    """A child of asyncio's, and how it is ended; asyncio says of one that the check has ended that it does not know it."""
+    chatter = mock.patch.object(logging.getLogger("asyncio"), "disabled", True)
+    chatter.start()
+    test.addCleanup(chatter.stop)
     child = await asyncio.create_subprocess_exec("cat", "-", stdin=subprocess.PIPE)
 
     async def end():
@@ -1291,7 +1362,7 @@ async def started_child():
 
 @plant("task", "asyncio.gather, for asyncio.subprocess.Process.wait", "waiting", TASK_CHILD)
 async def async_gather_of_a_child(test):
-    child, end_child = await started_child()
+    child, end_child = await started_child(test)
 
     async def body():
         await asyncio.gather(child.wait())  # waits
@@ -1308,7 +1379,7 @@ async def async_gather_of_a_child(test):
 
 @plant("task", "asyncio.wait_for, for asyncio.subprocess.Process.wait", "waiting", TASK_CHILD)
 async def async_wait_for_a_child(test):
-    child, end_child = await started_child()
+    child, end_child = await started_child(test)
 
     async def body():
         await asyncio.wait_for(child.wait(), 1000)  # waits

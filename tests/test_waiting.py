@@ -13,6 +13,7 @@ from unittest import mock
 
 from leakguard import LeakGuardAsyncTestCase, LeakGuardTestCase, _compat, bytecode, calls, holders, origin, stack
 from leakguard import verdict, waiting
+from leakguard.probes import threads
 from leakguard.probes.tasks import TaskProbe
 from leakguard.probes.threads import ThreadProbe
 from tests.doubles import JOIN_SECONDS, BlockedThread
@@ -374,6 +375,72 @@ class CallTests(unittest.TestCase):
         suspended = generator()
         self.assertIsNone(calls.c_call(next(suspended)))
         suspended.close()
+
+
+class ActivityTests(unittest.TestCase):
+    """Whether a thread runs, by the time that it was on a processor: measured while a check waits for it."""
+
+    def activity(self, *times):
+        """What is said of a thread with these times, in milliseconds, and how often it was looked at again."""
+        looks = [_compat.ThreadTimes(*(part / 1000 for part in one)) if one else None for one in times]
+        thread = BlockedThread()
+        self.addCleanup(thread.end)
+        thread.start()
+        with mock.patch.object(_compat, "thread_times", side_effect=looks), mock.patch.object(_compat, "pause") as pause:
+            threads._note_times(thread)
+            threads._note_times(thread)
+            found = threads._activity(thread)
+        self.assertEqual(threads._activity(thread), "")
+        return found, pause.call_count
+
+    def test_activity(self):
+        """Busy is what was so in both looks; idle what was on no processor; nothing is said of short measures."""
+        start = (100, 50, 50)
+        table = [
+            ("busy", [start, (150, 61, 50), (155, 63, 50)], ("running", 1)),
+            ("busy on a loaded machine", [start, (150, 54, 85), (155, 54, 85), (160, 55, 90)], ("running", 2)),
+            ("blocked since", [start, (150, 90, 50), *[(150 + 5 * n, 90, 50) for n in range(1, 11)]], ("", 10)),
+            ("ended since", [start, (150, 90, 50), None], ("", 1)),
+            ("idle", [start, (150, 50.4, 50)], ("waiting", 0)),
+            ("idle or not", [start, (150, 55, 50)], ("", 0)),
+            ("only waited for a processor", [start, (150, 50, 95)], ("", 0)),
+            ("too short", [start, (109, 59, 50)], ("", 0)),
+            ("ended", [start, None], ("", 0)),
+            ("unknown", [None], ("", 0)),
+        ]
+        for name, times, expected in table:
+            with self.subTest(name):
+                self.assertEqual(self.activity(*times), expected)
+
+    def test_who_is_not_looked_at(self):
+        """A test that leaves nothing reads no times, and a check without a grace has nothing to compare."""
+
+        def leaks(test):
+            thread = BlockedThread()
+            self.addCleanup(thread.end)
+            thread.start()
+
+        with mock.patch.object(_compat, "thread_times") as read:
+            run_inner(lambda test: None)
+            self.assertEqual(len(run_inner(leaks, grace=0).leaks), 1)
+            read.assert_not_called()
+            self.assertEqual(len(run_inner(leaks).leaks), 1)
+            self.assertEqual(bool(read.called), True)
+
+    @unittest.skipUnless(_compat.HAS_SYSTEM_THREADS, "Linux keeps the times of threads")
+    def test_no_times(self):
+        """What is no thread of this process has none."""
+        self.assertIsNone(_compat.thread_times(None))
+        self.assertIsNone(_compat.thread_times(0))
+
+    def test_a_jump_blocks_nowhere(self):
+        """A thread that waits for its turn at a jump is in no code of C; one that is blocked elsewhere is."""
+        for opname, expected in (("JUMP_BACKWARD", None), ("RESUME", None), ("LIST_EXTEND", calls.UNKNOWN)):
+            one = bytecode.Read(0, 0, opname, 0, 0, 0, False)
+            with self.subTest(opname), mock.patch.object(bytecode, "read", return_value=[one]):
+                frame = types.SimpleNamespace(f_code=None, f_lasti=0)
+                self.assertEqual(calls.c_call(frame, is_blocked=True), expected)
+                self.assertIsNone(calls.c_call(frame))
 
 
 class _Manager:
