@@ -178,14 +178,32 @@ def _most_unseen(thing: Any, claims: Mapping[Key, int]) -> int:
 def _indirect_holders(thing: Any) -> List[Any]:
     """What leads to an object without a counted reference: weak references; the frame of a generator, to its owner.
 
-    And an object's ``__dict__``, to what is in the object.
+    And an object's ``__dict__``, to what is in the object; and what a weak reference with a callback is to.
     """
     frames = [getattr(thing, name) for name in _FRAMES.get(type(thing), ())]
     dicts = [_dict_of(thing, "__dict__")] if _has_values(thing) else []
-    return [*weakref.getweakrefs(thing), *(frame for frame in frames if frame is not None), *dicts]
+    return [*weakref.getweakrefs(thing), *(frame for frame in frames if frame is not None), *dicts, *_mourned(thing)]
 
 
 _dict_of = object.__getattribute__
+
+
+def _is_reference(thing: Any) -> bool:
+    """Whether an object is a weak reference, of a subclass too, and no proxy."""
+    return issubclass(type(thing), weakref.ref)
+
+
+def _mourned(thing: Any) -> List[Any]:
+    """What a weak reference is to, if it has a callback: whoever lets go of that makes the callback run."""
+    if not _is_reference(thing) or _callback_of.__get__(thing) is None:
+        return []
+    referent = _referent_of(thing)
+    return [referent] if referent is not None else []  # a callback that has run may be there still
+
+
+_referent_of: Callable[[Any], Any] = weakref.ref.__call__
+_callback_of: Any = weakref.ref.__dict__["__callback__"]
+"""C's own: a subclass may have others, of the user's."""
 
 
 def _has_values(thing: Any) -> bool:
@@ -212,9 +230,11 @@ _FRAMES = {
 
 
 def _is_alive(thing: Any) -> bool:
-    """Whether an object is taken to be alive without a look at its holders, of which it would have thousands."""
+    """Whether an object is taken to be alive without a look at its holders: they would be thousands, or do not matter."""
     if issubclass(type(thing), type) or _is_module(thing):  # isinstance() would ask a class of the user's
         return True
+    if issubclass(type(thing), weakref.ProxyTypes):  # it does not say to what it is, and holds nothing but its callback
+        return bool(gc.get_referents(thing))
     return type(thing) is dict and "__builtins__" in thing
 
 
@@ -264,13 +284,14 @@ def prove(
     things: List[Any], alive: Collection[int], *, ends: Sequence[Any], links: Mapping[int, Collection[int]]
 ) -> Dict[int, Node]:
     """Return the graph of some objects as it is at one instant; who is not among them is somebody alive."""
-    with_values = list(map(_has_values, things))
-    counts, weak, held, ours, dicts = _at_once(
+    with_values, are_references = list(map(_has_values, things)), list(map(_is_reference, things))
+    counts, weak, held, ours, dicts, _still_mourned = _at_once(  # the last is kept, so that it is read again as it was
         functools.partial(list, map(getrefcount, things)),
         functools.partial(list, map(weakref.getweakrefs, things)),
         functools.partial(list, map(gc.get_referents, things)),
         functools.partial(list, map(gc.get_referents, ends)),
         functools.partial(list, map(_dict_of, itertools.compress(things, with_values), itertools.repeat("__dict__"))),
+        functools.partial(list, map(_referent_of, itertools.compress(things, are_references))),
     )
     index = {ident: number for number, ident in enumerate(map(id, things))}
     excess = [count - _OWN for count in counts]

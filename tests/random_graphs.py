@@ -4,10 +4,11 @@
 them, how many of those nobody can wake, how many of these are said to be stuck, and how many are so wrongly. It ends
 with status 1 if there is one.
 
-A graph has locks and futures, boxes of many kinds that hold each other and these, threads and tasks that wait for one
-of them and have some boxes in their variables, and roots of many kinds that hold some. The truth comes from the plan
-of the graph, not from Python's heap: a waiter can be woken if a root, or a waiter that can be woken, leads to what it
-waits for."""
+A graph has locks and futures, boxes of many kinds that hold each other and these, themselves or in the
+callback of a weak reference, threads and tasks that wait for one of them and have some boxes in their variables, and roots
+of many kinds that hold some. The truth comes from the plan of the graph, not from Python's heap: a waiter can be woken if a
+root, or a waiter that can be woken, leads to what it waits for. Whoever has what a weak reference is to may let it die, and
+so leads to what is in the callback."""
 
 import asyncio
 import collections
@@ -118,6 +119,15 @@ KINDS = (
 WEAKLY = (9, 10, 11, 12, 13)
 """The places of those to which there may be a weak reference."""
 
+ALIVE = -1
+"""The place of what is always alive."""
+
+_alive = Box()
+
+
+def _mourn(thing, reference):
+    """The callback of a weak reference."""
+
 
 class Plan:
     """A graph as numbers: who holds whom, what is waited for by whom, and whom the roots hold."""
@@ -139,16 +149,27 @@ class Plan:
                 self.root_kinds[place] = 0
         self.ways = [chance.randrange(len(WAYS)) for _ in range(waits)]
         """How a thread comes to its wait."""
+        owners = [ALIVE, *(box for box in range(boxes) if self.kinds[box] in WEAKLY)]
+        pairs = [(box, target) for box in range(boxes) for target in range(nodes) if chance.random() < 0.015]
+        self.mourns = [(box, chance.choice(owners), target) for box, target in pairs]
+        """Who holds a weak reference, to whom, and what its callback holds."""
         self.boxes, self.waits = boxes, waits
+        for _ in pairs:  # whom nobody holds may be there all the same: a traceback leads to the frame of whoever made it
+            held = {*self._held(), ALIVE}
+            self.mourns = [one for one in self.mourns if {*one[:2]} <= held]
 
     def stuck(self):
         """The waiters that nobody can wake."""
+        strong = self._held()
+        roots = [node for node, kind in zip(self.roots, self.root_kinds) if kind != WEAK or node in strong]
+        roots += [target for _, owner, target in self.mourns if owner == ALIVE]
+        _, woken = self._reached(roots, strong)
+        return {number for number in range(self.waits) if number not in woken}
+
+    def _held(self):
+        """The nodes that somebody holds, be it a waiter."""
         roots = [node for node, kind in zip(self.roots, self.root_kinds) if kind != WEAK]
-        waiters = range(self.waits)
-        strong, _ = self._reached([*roots, *(self.boxes + number for number in waiters)], range(0))
-        weak = [node for node, kind in zip(self.roots, self.root_kinds) if kind == WEAK and node in strong]
-        _, woken = self._reached(roots + weak, strong)
-        return {number for number in waiters if number not in woken}
+        return self._reached([*roots, *range(self.boxes, self.boxes + self.waits)], range(0))[0]
 
     def _reached(self, roots, weak):
         """The nodes and the waiters that roots lead to, over weak references to the nodes that are in `weak` only."""
@@ -161,6 +182,8 @@ class Plan:
             alive.add(node)
             if node < self.boxes:
                 waiting += [*self.holds[node], *(target for target in self.weakly[node] if target in weak)]
+                waiting += [target for box, owner, target in self.mourns if box == node or owner == node in weak]
+                waiting += [owner for box, owner, _ in self.mourns if box == node and owner in weak]
             else:
                 woken.add(node - self.boxes)
                 waiting += self.has[node - self.boxes]
@@ -295,6 +318,9 @@ def build(plan, loop):
     for number, content in enumerate(contents):
         content += [everything[target] for target in plan.holds[number]]
         content += [weakref.ref(everything[target]) for target in plan.weakly[number]]
+    for box, owner, target in plan.mourns:
+        mourned = everything[owner] if owner != ALIVE else _alive
+        contents[box].append(weakref.ref(mourned, functools.partial(_mourn, everything[target])))
     things = []
     for number, (thing, is_task) in enumerate(zip(waited, plan.is_task)):
         has = [made[box] for box in plan.has[number]]

@@ -2,6 +2,7 @@
 
 import types
 import unittest
+import weakref
 from unittest import mock
 
 from leakguard import _compat, reach
@@ -40,12 +41,13 @@ class RandomGraphTests(unittest.TestCase):
         self.assertEqual(printed, "[]\n")
 
     def test_the_graphs_would_show_it(self):
-        """A proof that does not count what is outside, and one that does not look at weak references, is found out."""
-        blind = types.SimpleNamespace(getweakrefs=lambda thing: [])
+        """A proof that does not count what is outside, or look at weak references or their callbacks, is found out."""
+        blind = types.SimpleNamespace(**{**vars(weakref), "getweakrefs": lambda thing: []})
         settle = reach._settle_accounts
         for name, value, number in (
             ("_settle_accounts", lambda graph, claims: (set(), settle(graph, claims)[1]), 20),
             ("weakref", blind, 1000),
+            ("_mourned", lambda thing: [], 100),
         ):
             with self.subTest(name), mock.patch.object(reach, name, value):
                 self.assertNotEqual(run(number, "suite").wrong, [])

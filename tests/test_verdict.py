@@ -799,6 +799,147 @@ def event_of(things):
     return list(things[0].thing._args)
 
 
+def owner_of():
+    """An object of a class that goes with it."""
+
+    class Owner:
+        def method(self):
+            """Do nothing."""
+
+    return Owner()
+
+
+class OtherReference(weakref.ref):
+    """A weak reference that says of itself what is not so."""
+
+    __callback__ = None
+
+    def __call__(self):
+        return None
+
+
+class Labelled(weakref.ref):
+    """A weak reference with an attribute."""
+
+
+class Dropped:
+    """An object that calls a function when it dies."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __del__(self):
+        self.function()
+
+
+def labelled(owner, label):
+    """A weak reference without a callback that has an attribute."""
+    reference = Labelled(owner)
+    reference.label = label
+    return reference
+
+
+def weak_key(owner, value):
+    """A dict that has a value as long as somebody has its key."""
+    return filled(weakref.WeakKeyDictionary(), owner, value)
+
+
+def filled(things, key, value):
+    """A dict with one more entry."""
+    things[key] = value
+    return things
+
+
+MOURNERS = {
+    "a weak reference": weakref.ref,
+    "a weak reference of another class": OtherReference,
+    "a weak proxy": weakref.proxy,
+    "a weak method": lambda owner, function: weakref.WeakMethod(owner.method, function),
+    "a finalizer": weakref.finalize,
+    "a weak key": lambda owner, function: weak_key(owner, Dropped(function)),
+    "a weak value": lambda owner, function: filled(weakref.WeakValueDictionary(), Dropped(function), owner),
+}
+"""What may call a function when an object dies."""
+
+
+def calls(function, thing):
+    """What calls a function with a thing."""
+    return lambda *_: function(thing)
+
+
+def wait_with(event, has):
+    """The body of a thread: wait for an event, with what is in `has` in a variable."""
+    event.wait()
+
+
+async def await_with(make):
+    """Wait for a future, with what `make` makes of a function that has it in a variable."""
+    future = asyncio.get_running_loop().create_future()
+    has = make(calls(nothing, future))
+    del make
+    await future
+    return has
+
+
+def thread_with(make, function=threading.Event.set):
+    """A thread that has in a variable what `make` makes of a function that calls one with what it waits for."""
+    event = threading.Event()
+    return [threading.Thread(target=wait_with, args=(event, [make(calls(function, event))]))]
+
+
+def nothing(thing):
+    """Do nothing."""
+
+
+@proves
+class CallbackTests(VerdictTestCase):
+    """What nobody but the thread itself has, and is called all the same."""
+
+    def test_when_something_dies(self):
+        """Who has what a weak reference with a callback is to may wake whom the callback does: he only has to let it die."""
+        for name, make in MOURNERS.items():
+            with self.subTest(name):
+                owner = owner_of()
+                things = self.forgotten(lambda: thread_with(functools.partial(make, owner)))
+                self.assertEqual(judge(things), [WAITING])
+                del owner
+                things[0].thing.join(JOIN_SECONDS)
+                self.assertFalse(things[0].thing.is_alive())
+
+    def test_when_it_has_died(self):
+        """A callback that has been called is not called again."""
+        for name, make in MOURNERS.items():
+            with self.subTest(name):
+                owner = owner_of()
+                things = self.forgotten(lambda: thread_with(functools.partial(make, owner), nothing))
+                self.assertEqual(judge(things), [WAITING])
+                del owner
+                gc.collect()  # its class is a cycle
+                self.assertEqual(judge(things), [STUCK])
+
+    def test_when_it_was_collected(self):
+        """The same where the collector has taken it: then the reference keeps its callback."""
+        owner = owner_of()
+        owner.itself = owner
+        things = self.forgotten(lambda: thread_with(functools.partial(weakref.ref, owner), nothing))
+        self.assertEqual(judge(things), [WAITING])
+        del owner
+        gc.collect()
+        self.assertEqual(judge(things), [STUCK])
+
+    def test_when_nobody_can_let_it_die(self):
+        """A callback at the death of what the thread alone has is called by nobody, and a reference may have none."""
+        owner = owner_of()
+        for name, make in {
+            "its own": lambda function: [mine := owner_of(), weakref.ref(mine, function)],
+            "a weak set": lambda function: weakref.WeakSet([function]),
+            "no callback": lambda function: labelled(owner, function),
+        }.items():
+            with self.subTest(name):
+                self.assertEqual(judge(self.forgotten(lambda make=make: thread_with(make))), [STUCK])
+        del make
+
+
 class FirstSightTests(VerdictTestCase):
     def test_a_thread_that_runs(self):
         """A thread in the middle of its own code is running."""
@@ -997,6 +1138,20 @@ class TaskTests(VerdictTestCase):
         kept.clear()
         del future
         self.assertEqual(judge(things), [STUCK])
+
+    @proves
+    def test_a_callback(self):
+        """What is called when something dies may wake a task, until it has died."""
+        for name, make in MOURNERS.items():
+            with self.subTest(name):
+                owner = owner_of()
+                things = self.pending(await_with(functools.partial(make, owner)))
+                self.assertEqual(judge(things), [WAITING])
+                del owner
+                gc.collect()
+                self.assertEqual(judge(things), [STUCK])
+                things.pop().thing.cancel()
+                self.turn()
 
     def test_cancelled_by_the_test(self):
         """A task that swallowed a cancellation ignores it, where Python counts them: from 3.11."""
