@@ -1777,6 +1777,15 @@ def is_simple_queue(thing: Any) -> bool:
     return type(thing) is getattr(sys.modules.get("_queue"), "SimpleQueue", None)
 
 
+def is_known_to_c(thing: Any) -> bool:
+    """Whether C may call what a thing holds by an address: the thunk of a callback of ctypes (3.9 to 3.15), all of cffi."""
+    kind = type(thing)
+    module = kind.__module__ if type(kind) is type else None  # a metaclass of the user's may answer with code of his
+    if type(module) is not str:
+        return False
+    return module == "_cffi_backend" or (module, kind.__name__) == ("_ctypes", "CThunkObject")
+
+
 def is_locked(lock: Any) -> bool:
     """Whether a lock is held; an RLock does not say so up to 3.13, and is taken to be."""
     return bool(getattr(lock, "locked", lambda: True)())

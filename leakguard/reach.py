@@ -25,6 +25,8 @@ from sys import getrefcount
 from typing import Any, Callable, Collection, Counter, Dict, Hashable, Iterable, List, Mapping, NamedTuple, Sequence, Set
 from typing import Tuple
 
+from leakguard import _compat
+
 Key = Hashable
 """What a claim is for: the id of an object, or a tuple for one of several that cannot be told apart."""
 
@@ -235,7 +237,7 @@ def _is_alive(thing: Any) -> bool:
         return True
     if issubclass(type(thing), weakref.ProxyTypes):  # it does not say to what it is, and holds nothing but its callback
         return bool(gc.get_referents(thing))
-    return type(thing) is dict and "__builtins__" in thing
+    return _compat.is_known_to_c(thing) or (type(thing) is dict and "__builtins__" in thing)
 
 
 def _is_module(thing: Any) -> bool:

@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "fingerprint": ("origin",),
     "knownfile": ("_compat",),
     "known": ("knownfile", "fingerprint", "model", "record"),
-    "reach": (),
+    "reach": ("_compat",),
     "bytecode": (),
     "stack": ("reach", "bytecode", "_compat"),
     "verdict": ("reach", "stack", "origin", "model", "probes.tasks", "_compat"),

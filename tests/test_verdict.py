@@ -8,6 +8,7 @@ import contextvars
 import ctypes
 import functools
 import gc
+import importlib.util
 import itertools
 import os
 import queue
@@ -24,6 +25,7 @@ from leakguard.verdict import Thing, judge
 from tests.doubles import JOIN_SECONDS, BlockedThread
 from tests.forgotten import start, wait_on_event, wake
 from tests.guarded import place, run_inner, run_inner_async
+from tests.required import need
 
 STUCK, WAITING, RUNNING = ("stuck", 0), ("waiting", 0), ("running", 0)
 kept = []
@@ -939,6 +941,45 @@ class CallbackTests(VerdictTestCase):
                 self.assertEqual(judge(self.forgotten(lambda make=make: thread_with(make))), [STUCK])
         del make
 
+    def test_by_its_address(self):
+        """C may have the address of a callback of ctypes, and call it, whoever keeps it."""
+        things = self.forgotten(lambda: thread_with(CALLBACK))
+        self.assertEqual(judge(things), [WAITING])
+        callback = sys._current_frames()[things[0].thing.ident]
+        while callback.f_code is not wait_with.__code__:
+            callback = callback.f_back
+        callback = ctypes.cast(callback.f_locals["has"][0], ctypes.c_void_p)
+        CALLBACK(callback.value)()
+        things[0].thing.join(JOIN_SECONDS)
+        self.assertFalse(things[0].thing.is_alive())
+
+    def test_by_another_address(self):
+        """A callback that leads to something else is no way to wake, nor what a function of C hands its results to."""
+        for name, make in {
+            "another callback": lambda function: (CALLBACK(print), function),
+            "a function of C": lambda function: fill_errcheck(CALLBACK(0), function),
+        }.items():
+            with self.subTest(name):
+                self.assertEqual(judge(self.forgotten(lambda make=make: thread_with(make))), [STUCK])
+
+    @unittest.skipUnless(importlib.util.find_spec("cffi"), "cffi is not installed: it comes with other packages only")
+    def test_by_cffi(self):
+        """The same of a callback and a handle of cffi."""
+        ffi = need("cffi").FFI()
+        for name, make, expected in (
+            ("a callback", functools.partial(ffi.callback, "void()"), WAITING),
+            ("a handle", ffi.new_handle, WAITING),
+            ("another callback", lambda function: (ffi.callback("void()", print), function), STUCK),
+        ):
+            with self.subTest(name):
+                self.assertEqual(judge(self.forgotten(lambda make=make: thread_with(make))), [expected])
+
+
+def fill_errcheck(function, check):
+    """A function of C whose results are checked."""
+    function.errcheck = check
+    return function
+
 
 class FirstSightTests(VerdictTestCase):
     def test_a_thread_that_runs(self):
@@ -1141,7 +1182,7 @@ class TaskTests(VerdictTestCase):
 
     @proves
     def test_a_callback(self):
-        """What is called when something dies may wake a task, until it has died."""
+        """What is called when something dies may wake a task, until it has died, and so may what C has the address of."""
         for name, make in MOURNERS.items():
             with self.subTest(name):
                 owner = owner_of()
@@ -1152,6 +1193,7 @@ class TaskTests(VerdictTestCase):
                 self.assertEqual(judge(things), [STUCK])
                 things.pop().thing.cancel()
                 self.turn()
+        self.assertEqual(judge(self.pending(await_with(CALLBACK))), [WAITING])
 
     def test_cancelled_by_the_test(self):
         """A task that swallowed a cancellation ignores it, where Python counts them: from 3.11."""
