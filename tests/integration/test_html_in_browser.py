@@ -205,6 +205,7 @@ class BrowserTests(unittest.TestCase):
         reports = tuple(LeakReport("test", one.owner, "t", (one,)) for one in leaks)
         self.open(RunRecord(tests=(TestRecord("m.T.test_1", "failed"), TestRecord("m.T.test_10", "failed")), reports=reports))
         self.one("#groups summary").click()
+        self.settle()
         self.one("#groups .find").click()
         self.assertEqual(self.column("testtable", 2), ["m.T.test_1"])
         self.one("#which option[value=failed]").click()
