@@ -8,7 +8,8 @@ from __future__ import annotations
 import dis
 import functools
 import sys
-from typing import Any, Callable, Iterator, List, NamedTuple
+from typing import Any, Callable, Iterator, List, NamedTuple, Tuple
+
 
 class Read(NamedTuple):
     """One instruction as `dis` shows it, and the EXTENDED_ARGs before it are a part of it."""
@@ -101,23 +102,31 @@ def is_precall(code: Any, instruction: int) -> bool:
     return dis.opname[code.co_code[instruction]] == "PRECALL"
 
 
-def entered(code: Any, instruction: int, items: int, is_there: Callable[[int], bool]) -> int:
-    """How many of the ``with`` items of a line have surely been entered at an instruction, and not been left.
+def is_leaving(code: Any, instruction: int) -> bool:
+    """Whether a ``with`` item is being left at an instruction, or was a moment ago.
 
-    None is certain where one is just being left, by a call with three times None (DUP_TOP up to 3.10) or by
-    WITH_EXCEPT_START, in a jump back from there, and where the compiler has made two copies of the statement.
+    That is a call with three times None (DUP_TOP up to 3.10), or WITH_EXCEPT_START; or a jump, back to the loop around it.
     """
-    entries, nones, before = [], 0, ""
+    nones = 0
     for one in instructions(code):
-        name = one.opname
-        is_enter = name in ("SETUP_WITH", "BEFORE_WITH") or (name == "CALL" and before == "LOAD_SPECIAL")
-        if is_enter and is_there(one.offset):
-            entries.append(one.offset)
-        if one.start <= instruction <= one.offset and (nones >= 3 or name == "WITH_EXCEPT_START" or "JUMP" in name):
-            return 0
-        is_none = name == "DUP_TOP" or (name in ("LOAD_CONST", "LOAD_COMMON_CONSTANT") and one.argval is None)
-        nones, before = nones + 1 if is_none else 0, name
-    return sum(offset < instruction for offset in entries) if len(entries) == items else 0
+        if one.start <= instruction <= one.offset:
+            return nones >= 3 or one.opname == "WITH_EXCEPT_START" or "JUMP" in one.opname
+        is_none = one.opname in ("LOAD_CONST", "LOAD_COMMON_CONSTANT") and one.argval is None
+        nones = nones + 1 if is_none or one.opname == "DUP_TOP" else 0
+    return False
+
+
+def entered(code: Any, instruction: int, among: Callable[[int], bool]) -> Tuple[int, int]:
+    """How many ``with`` items begin among some instructions, and how many of these before an instruction."""
+    listed = instructions(code)
+    enters = [
+        one.offset
+        for before, one in zip([None, *listed], listed)
+        if one.opname in ("SETUP_WITH", "BEFORE_WITH")
+        or (one.opname == "CALL" and before is not None and before.opname == "LOAD_SPECIAL")
+    ]
+    there = [offset for offset in enters if among(offset)]
+    return len(there), sum(offset < instruction for offset in there)
 
 
 class Handler(NamedTuple):

@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextvars
 import functools
 import gc
+import itertools
 import re
 import sys
 import types
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from leakguard import _compat
 
@@ -107,14 +108,33 @@ def _receiver(owner: Any, function: Any, argument: Any) -> Any:
 
 def _next_item(frame: Any, instructions: List[Any], index: int) -> Optional[Call]:
     """Return the call by which a ``for`` loop or a comprehension gets its next item; None if that is not certain."""
+    following = instructions[index:]
     try:
         while _is_preparation(instructions[index - 1]):
             index -= 1
             if instructions[index].is_jump_target:
                 raise LookupError("one of two ways to it")
+        if _names_in(instructions[:index]) & _names_stored(following):
+            raise LookupError("it was looked up before the loop, and may be another by now")
         return _item_of_expression(frame, instructions, index - 1)
     except LookupError:
         return None
+
+
+def _names_in(instructions: List[Any]) -> Set[str]:
+    """The names and attributes in the expression that ends here."""
+    parts = ("LOAD_", "CALL", "PUSH_NULL", "PRECALL", "KW_NAMES")
+    expression = itertools.takewhile(lambda one: one.opname.startswith(parts), reversed(instructions))
+    return _names(one for one in expression if one.opname not in ("LOAD_CONST", "LOAD_SMALL_INT"))
+
+
+def _names_stored(instructions: List[Any]) -> Set[str]:
+    return _names(one for one in instructions if re.search("STORE|DELETE", one.opname))
+
+
+def _names(instructions: Iterable[Any]) -> Set[str]:
+    values = (one.argval if isinstance(one.argval, tuple) else (one.argval,) for one in instructions)
+    return {name for names in values for name in names if isinstance(name, str)}
 
 
 def _is_preparation(one: Any) -> bool:
@@ -141,7 +161,7 @@ def _item_of_expression(frame: Any, instructions: List[Any], index: int) -> Opti
 
 def _item_of(iterable: Any) -> Optional[Call]:
     cls: Any = type(iterable)
-    if cls in (enumerate, _CALLS_UNTIL):  # the collector sees what they get their items from first
+    if cls is enumerate or cls is _CALLS_UNTIL:  # the collector sees what they get their items from first
         inner = gc.get_referents(iterable)[0]
         return _item_of(inner) if cls is enumerate else _call(None, "", inner)
     return Call(f"io.{cls.__qualname__}.readline", iterable, "readline") if cls.__module__ == "_io" else None

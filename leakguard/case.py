@@ -347,6 +347,18 @@ def class_name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+class _AskedBeforeSetUp:
+    """Says that a class is not skipped, and wraps its ``setUpClass()``: a class decorator may have given it another one.
+
+    unittest and pytest ask a class right before they ask for that. What ``@skip`` says to it comes before this.
+    """
+
+    def __get__(self, test: Any, cls: Any) -> bool:
+        if test is None:
+            _guard_set_up(cls)
+        return False
+
+
 class LeakGuardMixin:
     """Put it before any TestCase class: each test, and the class's fixtures, must end what they start.
 
@@ -367,9 +379,7 @@ class LeakGuardMixin:
         if "run" not in vars(cls):
             _choose_run(cls)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        _guard_set_up(type(self))
+    __unittest_skip__ = _AskedBeforeSetUp()
 
     _leakguard_guard: Optional[TestGuard] = None
     _leakguard_begins_with_loop = False
@@ -465,7 +475,7 @@ class LeakGuardMixin:
     @classmethod
     def setUpClass(cls) -> None:
         """Begin to guard the class."""
-        begin_class(cls)
+        begin_class(cls, sys._getframe(1))
         super().setUpClass()  # type: ignore[misc]
         _class_is_set_up(cls, failed=False)
 
@@ -541,16 +551,22 @@ def _choose_run(cls: Any) -> None:
         cls._leakguard_run = True
 
 
-def begin_class(cls: Any) -> None:
-    """Begin to guard a class with the mixin, unless it is guarded already, or is set up as a base of one that is."""
-    heir = _being_set_up.get(get_ident())
-    is_base = heir is not None and heir is not cls and issubclass(heir, cls)  # ``Base.setUpClass()``, by its name
-    if "_leakguard_class_guard" not in vars(cls) and not is_base:
+_being_set_up: Dict[int, Any] = {}
+"""Ident of a thread -> the class whose ``setUpClass()`` it runs."""
+
+
+def begin_class(cls: Any, caller: Any = None) -> None:
+    """Begin to guard a class with the mixin, unless it is guarded already, or the frame that calls is another class's."""
+    if "_leakguard_class_guard" not in vars(cls) and (caller is None or _is_set_up_for_itself(caller)):
         cls._leakguard_class_guard = fixture_guard("class", class_name(cls), cls)
 
 
-_being_set_up: Dict[int, Any] = {}
-"""Ident of a thread -> the class whose ``setUpClass()`` it runs."""
+def _is_set_up_for_itself(caller: Any) -> bool:
+    """Whether no other ``setUpClass()`` calls this one, ``Base.setUpClass()``: then what it starts is that class's.
+
+    A suite that a fixture runs sets its classes up for themselves.
+    """
+    return get_ident() not in _being_set_up or caller.f_globals.get("__name__") == "unittest.suite"
 
 
 def _class_is_set_up(cls: Any, failed: bool) -> None:
@@ -569,13 +585,11 @@ def end_class(cls: Any, failed: bool) -> Optional[LeakError]:
 
 
 def _guard_set_up(cls: Any) -> None:
-    """Begin the class's guard before its own ``setUpClass()``, or that of a base before the mixin: it need not call ours.
-
-    A class decorator may give it another one later, so that this is asked again for each test that is made.
-    """
+    """Begin the class's guard before its own ``setUpClass()``, or that of a base before the mixin: it need not call ours."""
     set_up = next(vars(base)["setUpClass"] for base in cls.__mro__ if "setUpClass" in vars(base))
     function = set_up.__func__ if isinstance(set_up, classmethod) else None
-    if function is not _MIXIN_SET_UP and not hasattr(function, "is_leakguards"):
+    is_ours = function is not None and getattr(function, "itself", None) is function  # @wraps copies what a function has
+    if not is_ours:
         setattr(cls, "setUpClass", classmethod(_guarded_set_up(set_up)))
 
 
@@ -586,9 +600,11 @@ def _guarded_set_up(set_up: Any) -> Callable[[Any], None]:
     def setUpClass(cls: Any) -> None:
         is_bound = isinstance(set_up, MethodType) or not hasattr(set_up, "__get__")
         bound = set_up if is_bound else set_up.__get__(None, cls)
+        if not _is_set_up_for_itself(sys._getframe(1)):
+            return bound()  # type: ignore[no-any-return]
         begin_class(cls)
         ident, failed = get_ident(), True
-        heir = _being_set_up.setdefault(ident, cls)
+        outer, _being_set_up[ident] = _being_set_up.get(ident), cls
         try:
             bound()
             failed = False
@@ -596,15 +612,17 @@ def _guarded_set_up(set_up: Any) -> Callable[[Any], None]:
             failed = False
             raise
         finally:
-            if heir is cls:
-                _being_set_up.pop(ident, None)
+            _being_set_up[ident] = outer
+            if outer is None:
+                del _being_set_up[ident]
             _class_is_set_up(cls, failed)
 
-    setUpClass.is_leakguards = True  # type: ignore[attr-defined]
+    setUpClass.itself = setUpClass  # type: ignore[attr-defined]
     return setUpClass
 
 
 _MIXIN_SET_UP: Any = vars(LeakGuardMixin)["setUpClass"].__func__
+_MIXIN_SET_UP.itself = _MIXIN_SET_UP
 
 
 _module_guards: Dict[str, Any] = {}

@@ -79,11 +79,14 @@ def _chains(frame: Any) -> List[Tuple[str, ...]]:
 
 
 def _has_entered(body: _Body, line: int, code: Any, instruction: int) -> bool:
-    if line != body.line:
-        return body.first <= line <= body.last
     from leakguard import bytecode
 
-    return bytecode.entered(code, instruction, body.items, lambda at: _compat.line_of(code, at) == line) > body.number
+    if not (line == body.line or body.first <= line <= body.last) or bytecode.is_leaving(code, instruction):
+        return False
+    if line != body.line:
+        return True
+    all_there, entered = bytecode.entered(code, instruction, lambda at: _compat.line_of(code, at) == line)
+    return all_there == body.items and entered > body.number  # else the compiler has made two copies of the statement
 
 
 _bodies: Dict[str, List[_Body]] = {}

@@ -261,27 +261,29 @@ def _watch_tasks(loop: Any) -> None:
     next collection.
     """
     is_left = not birth_listeners and loop.get_debug()
-    method: Any = loop.create_task
-    is_plain = getattr(method, "__self__", None) is loop  # else it is ours already, or somebody else's
+    own = getattr(loop, "__dict__", {})  # what is in it is ours already, or somebody else's
     try:
         setattr(loop, _WATCHED, is_left)
-        if is_left and getattr(method, "is_leakguards", False):
+        if is_left and getattr(own.get("create_task"), "is_leakguards", False):
             del loop.create_task
-        elif is_plain and not is_left:
+        elif "create_task" not in own and not is_left:
             owner = OWNER.get()
             is_own = owner is not None and owner.is_own_loop(loop)
             loop.create_task = _create_task(type(loop), weakref.ref(loop), _compat.runner_code() if is_own else None)
         for name in TIMER_METHODS if origin.notes_timers[0] and not is_left else ():
-            if getattr(getattr(loop, name, None), "__self__", None) is loop:
+            if name not in own and hasattr(loop, name):
                 setattr(loop, name, _schedules(getattr(type(loop), name), weakref.ref(loop)))
     except AttributeError:
         pass  # a loop with slots: the origin of its tasks stays unknown
 
 
 def let_go(loop: Any) -> None:
-    """Note no more tasks of a loop: it is about to be closed."""
-    if getattr(loop.create_task, "is_leakguards", False):
-        del loop.create_task
+    """Note no more tasks of a loop: it is about to be closed, or no guard is active any more."""
+    own = getattr(loop, "__dict__", {})
+    for name in ("create_task", *TIMER_METHODS):
+        if getattr(own.get(name), "is_leakguards", False):
+            delattr(loop, name)
+    own.pop(_WATCHED, None)
 
 
 def _create_task(cls: Any, loop: Any, runner: Any) -> Any:
@@ -314,6 +316,7 @@ def _schedules(original: Any, loop: Any) -> Any:
             note_timer(handle, sys._getframe(1))
         return made
 
+    schedules.is_leakguards = True  # type: ignore[attr-defined]
     return schedules
 
 
@@ -398,6 +401,8 @@ class Hooks:
                 for hook in reversed(self._hooks):
                     (self._removed if hook.remove() else self._buried).append(hook)
                 self._hooks = []
+                for loop in list(origin.loops):
+                    let_go(loop)
                 raw_births.clear()
                 process_births.clear()
                 origin.submitted.clear()

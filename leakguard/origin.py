@@ -8,7 +8,7 @@ import os
 import sys
 import weakref
 from contextvars import ContextVar
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from leakguard import _compat
 from leakguard.model import Place
@@ -228,8 +228,7 @@ def raw_stack(frame: Any) -> List[Any]:
 
     No frame is kept and no line is computed: this is paid by every start of a thread. What runs the tests is no
     user's: the stack ends at a ``run()`` of unittest's. In a thread of a library's there
-    is none: there the line that created the thread comes last. It has nothing to do with what a loop was given to call,
-    ``call_soon(loop.call_later, ...)``.
+    is none: there the line that created the thread comes last.
     """
     stack: List[Any] = []
     while frame is not None and len(stack) < FRAMES:
@@ -239,21 +238,20 @@ def raw_stack(frame: Any) -> List[Any]:
             return stack
         if _is_unittest_run(code):
             break
-        if code.co_name == "_run" and code.co_filename == _LOOPS[0] and _is_of_loop(stack):
-            return stack
         frame = frame.f_back
     birth = birth_of_this_thread()
     return stack + birth.stack[-1:] if birth is not None else stack
 
 
-def _is_of_loop(stack: List[Any]) -> bool:
-    return all(code.co_filename in _LOOPS for code, _ in stack)
-
-
 def _stack_of_giver(frame: Any) -> List[Any]:
-    """The same of what is given to a loop; empty where the loop itself was told to, by somebody on no stack."""
+    """The same of what is given to a loop; empty where a loop was told to do it by somebody who is on no stack."""
     stack = raw_stack(frame)
-    return [] if _is_of_loop(stack) else stack
+    return [] if _is_told_to_loop(code.co_filename for code, _ in stack) else stack
+
+
+def _is_told_to_loop(paths: Iterable[str]) -> bool:
+    """Whether a loop has called a method of its own, ``call_soon(loop.call_later, ...)``, by a stack, innermost first."""
+    return next((path for path in paths if path not in _SCHEDULING), None) == _CALLING
 
 
 def note_coroutine(coroutine: Any, frame: Any, extra: Any = None) -> None:
@@ -342,8 +340,9 @@ _STDLIB_TESTS = os.path.join(_STDLIB, "test") + os.sep
 _UNITTEST = os.path.join(_STDLIB, "unittest") + os.sep
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _PLANTS = _OWN + "selftest.py"
-_LOOPS = [os.path.join(_STDLIB, "asyncio", name) for name in ("events.py", "base_events.py", "tasks.py")]
-"""Where a loop's own code is, first that of what it calls: ``Handle._run()``."""
+_SCHEDULING = [os.path.join(_STDLIB, "asyncio", name) for name in ("base_events.py", "tasks.py")]
+_CALLING = os.path.join(_STDLIB, "asyncio", "events.py")
+"""Where a loop is given something, and where it calls what it was given: ``Handle._run()``."""
 _PACKAGES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
 START_FOLDER = os.getcwd()
 
@@ -414,8 +413,8 @@ def birth_texts(birth: Optional[Birth]) -> Tuple[str, ...]:
 
 def origin_of_traceback(frames: Optional[Sequence[Tuple[str, int, Optional[str]]]]) -> Optional[str]:
     """The same for (filename, line, function) entries, innermost first, as Python keeps of a coroutine."""
-    if not frames or _LOOPS[0] == next((path for path, _, _ in frames if path not in _LOOPS[1:]), None):
-        return None  # the loop itself was told to
+    if not frames or _is_told_to_loop(path for path, _, _ in frames):
+        return None
     best = min(range(len(frames)), key=lambda i: (rank(frames[i][0]), i))
     filename, line, function = frames[best]
     return str(Place(show_path(filename), line, _compat.qualname_at(filename, line, function)))

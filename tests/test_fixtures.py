@@ -93,6 +93,7 @@ class ClassTests(FixtureTestCase):
             class First(Base):
                 @classmethod
                 def setUpClass(cls):
+                    super(Base, cls).setUpClass()
                     Base.setUpClass()
 
                 def test(self):
@@ -112,6 +113,7 @@ class ClassTests(FixtureTestCase):
         def decorated(cls):
             set_up = cls.setUpClass
 
+            @functools.wraps(set_up)
             def with_server(cls):
                 outer.leak()
                 set_up()
@@ -143,6 +145,46 @@ class ClassTests(FixtureTestCase):
             for case in (Decorated, Static, Partial):
                 with self.subTest(base=base, by_runner=by_runner, case=case):
                     self.assert_class_leaks(case, ["left"], by_runner=by_runner)
+
+    def test_suite_that_a_fixture_runs(self):
+        """A class that is set up in the fixture of an heir of its own, by a suite, is guarded for itself."""
+        outer, inner = self, unittest.TestResult()
+
+        class Base(Mixin):
+            @classmethod
+            def setUpClass(cls):
+                outer.leak("of the base")
+
+            def test(self):
+                pass
+
+        class Heir(Base):
+            @classmethod
+            def setUpClass(cls):
+                suite_of(Base).run(inner)
+                outer.leak("of the heir")
+
+        result, reports = self.run_suite(suite_of(Heir), by_runner=False)
+        base, heir = (f"{__name__}.{cls.__qualname__}" for cls in (Base, Heir))
+        self.assertEqual([test for one in (inner, result) for test, _ in error_lines(one)], [f"tearDownClass ({base})", f"tearDownClass ({heir})"])
+        self.assertEqual(leaks_of(reports), [(base, "thread", "of the base"), (heir, "thread", "of the heir")])
+
+    def test_bad_option_of_a_class(self):
+        """One that was set after the class was made is an error of the class, and the run goes on."""
+
+        class Bad(Mixin):
+            def test(self):
+                pass
+
+        class Good(Mixin):
+            def test(self):
+                pass
+
+        Bad.leak_grace = -1
+        for by_runner in (False, True):
+            with self.subTest(by_runner=by_runner):
+                result, _ = self.run_suite(suite_of(Bad, Good), by_runner=by_runner)
+                self.assertEqual((result.testsRun, len(result.errors)), (1, 1))
 
     def test_class_cleanups_of_its_own(self):
         """The runner gives the verdict on a class with the mixin that does its class cleanups without ours."""
