@@ -68,6 +68,7 @@ def wait_for_turn(loop: Any, seconds: float, _allocate: Callable[[], Any] = _thr
 # -- the system: out of reach of tests that replace its functions --------------------------------
 
 _fstat, _listdir, _readlink, _stat = os.fstat, os.listdir, os.readlink, os.stat
+_open_file = open
 _waitid: Any = getattr(os, "waitid", None)
 
 # -- threading -----------------------------------------------------------------------------------
@@ -205,8 +206,8 @@ def system_thread_name(number: int) -> str:
 class ThreadTimes(NamedTuple):
     """What a thread has done until now, in seconds."""
 
-    at: float
-    """How long whoever asks has slept, since some time: it may keep others from running while it works."""
+    slept: float
+    """The clock, less what whoever asks has run and waited to run: he may keep others from running while he does."""
     running: float
     """How long the thread has been on a processor."""
     queued: float
@@ -222,7 +223,7 @@ def thread_times(number: Any) -> Optional[ThreadTimes]:
 def _schedule_of(number: Any) -> Sequence[float]:
     """The seconds that a thread was on a processor and waited for one; some kernels have the file and do not count."""
     try:
-        with open(f"{_TASKS}/{number}/schedstat", "rb", buffering=0) as file:
+        with _open_file(f"{_TASKS}/{number}/schedstat", "rb", buffering=0) as file:
             running, queued, _ = map(int, file.read(4096).split())
     except (OSError, ValueError):
         return ()

@@ -24,13 +24,14 @@ MAY_IMPORT = {
     "hooks": ("changes", "deaths", "temporary", "origin", "_compat"),
     "policy": ("ignore", "known"),
     "calls": ("bytecode", "_compat"),
+    "activity": ("model", "_compat"),
     "holders": ("bytecode", "calls", "_compat"),
     "waiting": ("calls", "holders", "model", "origin", "_compat"),
     "awaiting": ("waiting", "model", "origin", "_compat"),
     "facts": ("origin", "bytecode", "_compat"),
     "causes": ("facts",),
     "probes": (
-        "awaiting", "waiting", "model", "origin", "causes", "facts", "fingerprint", "temporary", "_compat", "probes.protocol"
+        "activity", "awaiting", "waiting", "model", "origin", "causes", "facts", "fingerprint", "temporary", "_compat", "probes.protocol"
     ),  # fmt: skip
     "report": ("model", "record", "report"),
     "probes.environ": ("model", "origin", "_compat", "probes.protocol", "changes", "temporary"),

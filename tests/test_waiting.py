@@ -11,9 +11,8 @@ import types
 import unittest
 from unittest import mock
 
-from leakguard import LeakGuardAsyncTestCase, LeakGuardTestCase, _compat, bytecode, calls, holders, origin, stack
+from leakguard import LeakGuardAsyncTestCase, LeakGuardTestCase, _compat, activity, bytecode, calls, holders, origin, stack
 from leakguard import verdict, waiting
-from leakguard.probes import threads
 from leakguard.probes.tasks import TaskProbe
 from leakguard.probes.threads import ThreadProbe
 from tests.doubles import JOIN_SECONDS, BlockedThread
@@ -380,27 +379,28 @@ class CallTests(unittest.TestCase):
 class ActivityTests(unittest.TestCase):
     """Whether a thread runs, by the time that it was on a processor: measured while a check waits for it."""
 
-    def activity(self, *times):
+    def measured(self, *times):
         """What is said of a thread with these times, in milliseconds, and how often it was looked at again."""
         looks = [_compat.ThreadTimes(*(part / 1000 for part in one)) if one else None for one in times]
         thread = BlockedThread()
         self.addCleanup(thread.end)
         thread.start()
         with mock.patch.object(_compat, "thread_times", side_effect=looks), mock.patch.object(_compat, "pause") as pause:
-            threads._note_times(thread)
-            threads._note_times(thread)
-            found = threads._activity(thread)
-        self.assertEqual(threads._activity(thread), "")
+            activity.begin(thread)
+            activity.begin(thread)
+            found = activity.end(thread)
+        self.assertEqual(activity.end(thread), "")
         return found, pause.call_count
 
     def test_activity(self):
         """Busy is what was so in both looks; idle what was on no processor; nothing is said of short measures."""
         start = (100, 50, 50)
         table = [
-            ("busy", [start, (150, 61, 50), (155, 63, 50)], ("running", 1)),
-            ("busy on a loaded machine", [start, (150, 54, 85), (155, 54, 85), (160, 55, 90)], ("running", 2)),
-            ("blocked since", [start, (150, 90, 50), *[(150 + 5 * n, 90, 50) for n in range(1, 11)]], ("", 10)),
-            ("ended since", [start, (150, 90, 50), None], ("", 1)),
+            ("busy", [start, (150, 95, 50), (155, 99.5, 50)], ("running", 1)),
+            ("busy on a loaded machine", [start, (150, 64, 85), (155, 64, 85), (160, 65, 89)], ("running", 2)),
+            ("works a part of its time", [start, (150, 80, 50)], ("", 0)),
+            ("blocked since", [start, (150, 95, 50), *[(150 + 5 * n, 95, 50) for n in range(1, 11)]], ("", 10)),
+            ("ended since", [start, (150, 95, 50), None], ("", 1)),
             ("idle", [start, (150, 50.4, 50)], ("waiting", 0)),
             ("idle or not", [start, (150, 55, 50)], ("", 0)),
             ("only waited for a processor", [start, (150, 50, 95)], ("", 0)),
@@ -410,7 +410,7 @@ class ActivityTests(unittest.TestCase):
         ]
         for name, times, expected in table:
             with self.subTest(name):
-                self.assertEqual(self.activity(*times), expected)
+                self.assertEqual(self.measured(*times), expected)
 
     def test_who_is_not_looked_at(self):
         """A test that leaves nothing reads no times, and a check without a grace has nothing to compare."""
@@ -425,7 +425,7 @@ class ActivityTests(unittest.TestCase):
             self.assertEqual(len(run_inner(leaks, grace=0).leaks), 1)
             read.assert_not_called()
             self.assertEqual(len(run_inner(leaks).leaks), 1)
-            self.assertEqual(bool(read.called), True)
+            read.assert_called()
 
     @unittest.skipUnless(_compat.HAS_SYSTEM_THREADS, "Linux keeps the times of threads")
     def test_no_times(self):

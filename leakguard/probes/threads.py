@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from leakguard import _compat, facts, origin
+from leakguard import _compat, activity, facts, origin
 from leakguard.model import RUNNING, WAITING, Leak, printable
 from leakguard.probes.protocol import Probe, advice, class_name, target_name, unwrapped
 
@@ -49,23 +49,6 @@ START_SECONDS = 0.05
 
 _settled_raw: List[Any] = []
 """Outermost frames of raw threads that were reported or allowed, while they run."""
-
-
-_TIMES = "_leakguard_times"
-"""Entered in a thread while a check waits for it: its times when that began."""
-
-BUSY, IDLE = 0.2, 0.01
-"""The part of its time that a running thread is on a processor at least, and one that waits is less.
-
-What it waits for a processor is not its own time, nor is what the check itself works. One between the two is judged by the
-instruction that it stands at.
-"""
-
-SHORTEST_MEASURE = 0.01
-"""Seconds below which nothing is measured."""
-
-LOOK, LOOKS = 0.005, 10
-"""Seconds of one more look at a thread that was busy, and how many looks it gets to run again on a loaded machine."""
 
 
 class ThreadProbe(Probe):
@@ -123,7 +106,7 @@ class ThreadProbe(Probe):
 
     def settle(self, suspects: Sequence[Any], timeout: float) -> None:
         for thing in suspects:
-            _note_times(thing)
+            activity.begin(thing)
         thread = suspects[0]
         if _compat.is_of(thread, (RawThread, _compat.DummyThread)) or thread is threading.current_thread():
             _compat.pause(min(timeout, _POLL))
@@ -138,12 +121,12 @@ class ThreadProbe(Probe):
 
         name, aliases = self.names(thing)
         ident = thing.ident
-        activity = _activity(thing)
+        measured = activity.end(thing)
         # a thread may die between any two lines of this: it has no frame then, and the last look drops it
         top = sys._current_frames().get(ident) if ident is not None else None
         frames = origin.frames_of(top)
-        now_at, place, waiting_in = waiting.of_thread(frames, ident, is_blocked=activity == WAITING)
-        if activity == RUNNING:  # what it calls is another thing each time that somebody looks
+        now_at, place, waiting_in = waiting.of_thread(frames, ident, is_blocked=measured == WAITING)
+        if measured == RUNNING:  # what it calls is another thing each time that somebody looks
             waiting_in, frames = None, _without_calls(frames)
         idle = top is not None and _compat.worker_executor(top) is not None
         created = self.origin(thing)
@@ -156,8 +139,8 @@ class ThreadProbe(Probe):
             now_at=now_at,
             place=place,
             waiting_in=waiting_in,
-            verdict="" if activity == WAITING and waiting_in is None else activity,
-            hint=advice(_facts(thing, frames, waiting_in, idle, is_in_call=activity != RUNNING)),
+            verdict="" if measured == WAITING and waiting_in is None else measured,
+            hint=advice(_facts(thing, frames, waiting_in, idle, is_in_call=measured != RUNNING)),
             aliases=aliases,
             blocks_exit=_compat.is_of(thing, _compat.THREAD) and not thing.daemon,
             origin_stack=origin.birth_texts(_birth(thing)),
@@ -191,46 +174,6 @@ def _state(thing: Any, idle: bool) -> str:
         return "foreign, alive"
     state = "idle" if idle else "timer, alive" if _compat.is_of(thing, _compat.TIMER_THREAD) else "alive"
     return f"daemon, {state}" if thing.daemon else state
-
-
-def _note_times(thing: Any) -> None:
-    number = _compat.attribute(thing, "native_id")
-    if number is not None and _TIMES not in thing.__dict__:
-        thing.__dict__[_TIMES] = _compat.thread_times(number)
-
-
-def _activity(thing: Any) -> str:
-    """`RUNNING` or `WAITING`, as measured since a check began to wait for a thread; "" if that is not certain."""
-    before = thing.__dict__.pop(_TIMES, None) if _compat.is_of(thing, _compat.THREAD) else None
-    now = _compat.thread_times(_compat.attribute(thing, "native_id")) if before is not None else None
-    if before is None or now is None or now.at - before.at < SHORTEST_MEASURE:
-        return ""
-    if _is_idle(before, now):
-        return WAITING
-    for _ in range(LOOKS if _is_busy(before, now) else 0):
-        _compat.pause(LOOK)  # it may have blocked since
-        before, now = now, _compat.thread_times(_compat.attribute(thing, "native_id"))
-        if now is None:
-            break
-        if _is_busy(before, now):
-            return RUNNING
-    return ""
-
-
-def _is_busy(before: _compat.ThreadTimes, now: _compat.ThreadTimes) -> bool:
-    used, own = _spent(before, now)
-    return used > 0 and used >= BUSY * own
-
-
-def _is_idle(before: _compat.ThreadTimes, now: _compat.ThreadTimes) -> bool:
-    used, own = _spent(before, now)
-    return own >= SHORTEST_MEASURE and used < IDLE * own
-
-
-def _spent(before: _compat.ThreadTimes, now: _compat.ThreadTimes) -> Tuple[float, float]:
-    """The seconds that a thread was on a processor, and those that it could have been."""
-    used = now.running - before.running
-    return used, max(used, now.at - before.at - (now.queued - before.queued))
 
 
 def _without_calls(frames: List[Any]) -> List[Any]:
