@@ -730,9 +730,9 @@ def set_in_test_context(test: Any, variable: Any, value: Any) -> None:
         context.run(variable.set, value)
 
 
-def add_first_cleanup(test: Any, function: Any) -> None:
+def add_first_cleanup(test: Any, function: Any, *arguments: Any) -> None:
     """Register a cleanup that runs after all others, even those that were registered in ``__init__`` (3.9 to 3.15)."""
-    test._cleanups.insert(0, (function, (), {}))
+    test._cleanups.insert(0, (function, arguments, {}))
 
 
 def run_last_cleanup(test: Any, do_cleanups: Callable[[], Any], function: Callable[[], Any]) -> Any:

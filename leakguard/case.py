@@ -214,7 +214,7 @@ class TestGuard(Guard):
         """End the course; say so if the test ran and was not checked."""
         test, plan = self.test, self.plan
         if not self.is_verified and plan.probes and not self.is_foreign:
-            _compat.drop_cleanup(test, self.first_cleanup)
+            _compat.drop_cleanup(test, _look_at_last)
             _compat.drop_cleanup(test, self.verdict)
             if not (is_interrupted or _is_skipped(test) or self._was_skipped()):
                 warn(f"leakguard: {self.subject.title} was not checked for leaks: its cleanups were cleared or not run")
@@ -232,6 +232,12 @@ class TestGuard(Guard):
             self._baselines = ()
             _open.discard(self)
             _owner.set(self.parent)
+
+
+def _look_at_last(guard: Optional[TestGuard]) -> None:
+    __tracebackhide__ = True
+    if guard is not None:  # else this is a copy of the test
+        guard.first_cleanup()
 
 
 async def _look_before_it_returns(guard: Optional[TestGuard], awaitable: Any, *args: Any, **kwargs: Any) -> Any:
@@ -300,12 +306,14 @@ def attach(test: Any, result: Any) -> None:
         if guard.plan.has_plain_run:
             own["doCleanups"] = functools.partial(_do_cleanups, guard, test.doCleanups)
         else:
-            _compat.add_first_cleanup(test, guard.first_cleanup)
+            _compat.add_first_cleanup(test, _look_at_last, guard)
 
 
-def _do_cleanups(guard: TestGuard, do_cleanups: Callable[[], Any]) -> Any:
+def _do_cleanups(guard: Optional[TestGuard], do_cleanups: Callable[[], Any]) -> Any:
     """What the mixin's ``doCleanups()`` does, for a test without it."""
     outcome = do_cleanups()
+    if guard is None:  # in a copy of the test
+        return outcome
     guard.is_verified = True
     return outcome if guard.is_clean() else judge(guard, do_cleanups, sys._getframe(1), outcome)
 
@@ -463,7 +471,7 @@ class LeakGuardMixin:
     def debug(self) -> None:
         """Run the test under guard, letting errors through: a leak raises LeakError."""
         self._leakguard_guard = guard = TestGuard(self)
-        _compat.add_first_cleanup(self, guard.first_cleanup)
+        _compat.add_first_cleanup(self, _look_at_last, guard)
         is_interrupted = True
         try:
             super().debug()  # type: ignore[misc]

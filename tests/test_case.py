@@ -28,7 +28,7 @@ def normal(text):
     return re.sub(r"waited \d+\.\d\d s", "waited N s", re.sub(r":\d+ in ", ":N in ", text.replace(HERE, "here.py")))
 
 
-class _Copied(LeakGuardTestCase):
+class _CopiedPlain(unittest.TestCase):
     """What a pickle can name."""
 
     leak_grace = 0.01
@@ -37,6 +37,18 @@ class _Copied(LeakGuardTestCase):
     def copied(self):
         """Do what the outer test wants."""
         self.look()
+
+
+class _Copied(LeakGuardMixin, _CopiedPlain):
+    """The same with the mixin."""
+
+
+class _CopiedWithRun(_CopiedPlain):
+    """The same with a way of its own to run tests."""
+
+    def run(self, result=None):
+        """Run it."""
+        return super().run(result)
 
 
 class GuardedCase(LeakGuardTestCase):
@@ -341,18 +353,24 @@ class LifeTests(LeaksTestCase):
         outer, copies = self, []
 
         def look(test):
-            own = {**vars(test), "_outcome": None}
-            copies.extend((pickle.loads(pickle.dumps(own)), copy.deepcopy(own)))
+            outcome, test._outcome = test._outcome, None
+            copies.extend((pickle.loads(pickle.dumps(test)), copy.deepcopy(test)))
+            test._outcome = outcome
 
-        with unittest.mock.patch.object(_Copied, "look", look), own_record():
-            _Copied("copied").run(unittest.TestResult())
-        self.assertEqual([one["_leakguard_guard"] for one in copies], [None, None])
-        for own in copies:
-            test = _Copied("copied")
-            vars(test).update(own)
-            with unittest.mock.patch.object(_Copied, "look", lambda _: outer.leak()), own_record() as reports:
-                test.run(unittest.TestResult())
-            self.assertEqual([name for _, _, name in leaks_of(reports)], ["left"])
+        def run(test):
+            GuardedRunner(stream=io.StringIO()).run(test)
+
+        for base in (_Copied, _CopiedWithRun, _CopiedPlain):
+            for start in (run, lambda test: test.debug()):
+                copies.clear()
+                with unittest.mock.patch.object(base, "look", look), own_record():
+                    start(base("copied"))
+                self.assertEqual([getattr(one, "_leakguard_guard", None) for one in copies], [None, None])
+                for test in copies:
+                    with self.subTest(base), own_record() as reports:
+                        with unittest.mock.patch.object(base, "look", lambda _: outer.leak()):
+                            run(test)
+                        self.assertEqual([name for _, _, name in leaks_of(reports)], ["left"])
 
     def test_debug(self):
         """debug() raises LeakError for a leak, lets an error of the test through, and passes a clean test."""

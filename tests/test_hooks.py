@@ -20,6 +20,7 @@ from leakguard import LeakError, LeakGuard, _compat, origin
 from leakguard.hooks import Hooks, hooks
 from tests.doubles import JOIN_SECONDS, BlockedThread
 from tests.planting import run_fresh
+from tests.suites import BackgroundLoop
 
 
 class Owner:
@@ -188,12 +189,29 @@ class RunningLoopTests(unittest.TestCase):
                     left = asyncio.run_coroutine_threadsafe(connects(), loop).result()
             except LeakError as error:
                 print(sorted((leak.kind, leak.origin) for leak in error.leaks))
+            print(sorted(set(vars(loop)) & {"create_task", "call_at", "add_signal_handler"}))
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
         """
         line = "<string>:11 in connects"
-        self.assertEqual(run_fresh(script), f"{[('task', line), ('timer', line)]}\n")
+        self.assertEqual(run_fresh(script), f"{[('task', line), ('timer', line)]}\n[]\n")
+
+    def test_a_loop_with_a_way_of_its_own_to_make_tasks(self):
+        """What somebody has put on a loop stays, and is called."""
+        background = BackgroundLoop()
+        self.addCleanup(background.stop)
+        loop, made = background.loop, []
+
+        def create_task(self, coroutine, **kwargs):
+            made.append(coroutine.__name__)
+            return type(self).create_task(self, coroutine, **kwargs)
+
+        leakguard.hooks.let_go(loop)
+        loop.create_task = own = types.MethodType(create_task, loop)
+        with LeakGuard():
+            background.submit(asyncio.sleep(0)).result(JOIN_SECONDS)
+        self.assertEqual((made, loop.create_task), (["sleep"], own))
 
 
 class LateLoopClassTests(HookTestCase):

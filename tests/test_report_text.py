@@ -262,7 +262,8 @@ class NamesTests(unittest.TestCase):
 
     def test_names_of_changes(self):
         """Of a few changes each is named."""
-        for names, expected in ((["b", "a"], "'a', 'b'"), (list("abcdefg"), "'a' and 6 more"), (["a1", "a2"], "'a1..2'")):
+        many = [f"{letter}1" for letter in "abcdefghijklmnopqrstu"]
+        for names, expected in ((["b", "a"], "'a', 'b'"), (many, "'a1' and 20 more"), (["a1", "a2"], "'a1..2'")):
             with self.subTest(names=names):
                 self.assertEqual(names_of([READER._replace(kind="environ", name=name) for name in names]), expected)
 

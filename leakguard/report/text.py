@@ -135,7 +135,7 @@ def names_of(leaks: Sequence[Leak]) -> str:
             numbers = _ranges([part[at] for part in parts])
             if numbers is not None:
                 return repr(f"{before}{numbers}{after}") if numbers else f"like {names[0]!r}"
-    if leaks[0].kind == "environ" and len(names) <= NUMBERS:
+    if leaks[0].kind == "environ" and len(names) <= ENTRIES:
         return ", ".join(map(repr, names))  # which they are is all that there is to know
     return f"{names[0]!r} and {len(names) - 1} more"
 
