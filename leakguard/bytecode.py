@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator, List, NamedTuple, Tuple
 
 
 class Read(NamedTuple):
-    """One instruction as `dis` shows it, and the EXTENDED_ARGs before it are a part of it."""
+    """One instruction as `dis` shows it, and the EXTENDED_ARGs before it are a part of it: for whoever reads names off it."""
 
     start: int
     """The first byte of all of them: up to 3.10 a frame stands there, from 3.11 at `offset`."""
@@ -27,7 +27,7 @@ class Read(NamedTuple):
 
 @functools.lru_cache(maxsize=256)
 def read(code: Any) -> List[Read]:
-    """The instructions of a function."""
+    """The instructions of a function as this version has them; `instructions` are the same in every version."""
     found: List[Read] = []
     first = None
     for one in dis.get_instructions(code):

@@ -80,7 +80,7 @@ class Guard:
         if self.scope in ("test", "block"):
             self.open()
         else:
-            origin.wide_guards[self] = None
+            origin.wide_guards[self] = _compat.live_threads.get(self.ident)
         _owner.set(self)
         self.state = ACTIVE
         self._baselines = self.take_baselines()

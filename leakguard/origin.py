@@ -30,8 +30,8 @@ REPORTED = "_leakguard_reported"
 open_guards: Set[Any] = set()
 """Guards of tests and blocks that are active now, in any thread."""
 
-wide_guards: Dict[Any, None] = {}
-"""Guards of classes, modules and runs that are active now, in the order in which they began."""
+wide_guards: Dict[Any, Any] = {}
+"""Guards of classes, modules and runs that are active now, in the order in which they began -> the thread of each."""
 
 
 class Birth:
@@ -102,9 +102,11 @@ def _is_unittest_run(code: Any) -> bool:
 def _open_in(ident: int) -> Any:
     """The innermost guard at work in a thread; a test has the ident of its class, if none of its own.
 
-    There may be more than one, where ``TestSuite.debug()`` has raised out of a class: then it is the last that began.
+    Where ``TestSuite.debug()`` has raised out of a class, its guard is there still: of two such the last counts.
     """
-    guards = [guard for guard in (*wide_guards, *open_guards) if (guard.ident or guard.parent.ident) == ident]
+    thread = _compat.live_threads.get(ident)
+    guards = [guard for guard, its in list(wide_guards.items()) if guard.ident == ident and its is thread]
+    guards += [guard for guard in list(open_guards) if (guard.ident or guard.parent.ident) == ident]
     innermost = [one for one in guards if not any(two is not one and two.is_within(one) for two in guards)]
     return innermost[-1] if innermost else None
 

@@ -43,7 +43,7 @@ class OwnerTests(unittest.TestCase):
         birth = origin.Birth(of_birth, [])
         empty = contextvars.Context()
         wide = Owner()
-        with mock.patch.object(origin, "open_guards", set()) as guards, mock.patch.object(origin, "wide_guards", {wide: None}):
+        with mock.patch.object(origin, "open_guards", set()) as guards, mock.patch.object(origin, "wide_guards", {wide: threading.current_thread()}) as wides:
             with mock.patch.object(origin, "birth_of_thread", return_value=None):
                 with mock.patch.dict(origin.raw_births, clear=True):
                     self.assertIsNone(empty.run(origin.current_owner))
@@ -65,6 +65,8 @@ class OwnerTests(unittest.TestCase):
                 guards.clear()
                 wide.ident = threading.get_ident()
                 self.assertIs(empty.run(origin.current_owner), wide)
+                wides[wide] = None  # of a thread that had the same ident, and has ended
+                self.assertIs(empty.run(origin.current_owner), of_context)
                 guards.add(block)
                 with mock.patch.object(origin._compat, "running_loop", return_value=True):
                     self.assertIs(empty.run(origin.current_owner), of_context)
