@@ -362,7 +362,7 @@ class _AskedBeforeSetUp:
     """
 
     def __get__(self, test: Any, cls: Any) -> bool:
-        if test is None:
+        if test is None and "_leakguard_class_guard" not in cls.__dict__:  # else a test of the class asks, each one
             _guard_set_up(cls)
         return False
 
