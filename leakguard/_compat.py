@@ -824,10 +824,15 @@ def has_failed(test: Any, result: Any) -> bool:
 def result_of(test: Any) -> Tuple[Any, bool]:
     """The result that a running test reports to, and whether all has gone well so far, parts too (3.9 to 3.15)."""
     outcome = getattr(test, "_outcome", None)
-    return getattr(outcome, "result", None), getattr(outcome, "success", False) and not _is_expected_to_fail(test)
+    return getattr(outcome, "result", None), has_gone_well(test) and not _is_expected_to_fail(test)
 
 
-def otherwise_of(test: Any) -> str:
+def has_gone_well(test: Any) -> bool:
+    """Whether all parts of a running test have succeeded, asked outside of any part of it (3.9 to 3.15)."""
+    return bool(getattr(getattr(test, "_outcome", None), "success", False))
+
+
+def otherwise_of(test: Any, has_failed: Callable[[], bool]) -> str:
     """``skipped`` or ``expected failure``, if that has come of a running test and it has not failed; else "" (3.9 to 3.15)."""
     outcome = getattr(test, "_outcome", None)
     result = getattr(outcome, "result", None)
@@ -836,7 +841,7 @@ def otherwise_of(test: Any) -> str:
         found = "expected failure"
     elif any(is_last(getattr(one, "skipped", None), test) for one in (outcome, result)):
         found = "skipped"
-    return found if found and not has_failed(test, result) else ""
+    return found if found and not has_failed() else ""
 
 
 def _is_expected_to_fail(test: Any) -> bool:

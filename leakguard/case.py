@@ -63,6 +63,8 @@ class TestGuard(Guard):
     scope = "test"
     state = ACTIVE
     is_verified = False
+    has_gone_well = False
+    """Whether no part of a test that has left something has failed or skipped it, where that is known for certain."""
     has_left_nothing = False
     result: Any = None
     begun_by: Any = None
@@ -190,10 +192,14 @@ class TestGuard(Guard):
         """Give the verdict, as a cleanup after which no other runs. Raises LeakError."""
         __tracebackhide__ = True  # pytest's word for what unittest calls ``__unittest``
         self.is_verified = True
-        self.otherwise = _compat.otherwise_of(self.test)
-        error = self.verify(lambda: _compat.has_failed(self.test, self.result))
+        self.otherwise = _compat.otherwise_of(self.test, self._has_failed)
+        error = self.verify(self._has_failed)
         if error is not None:
             raise error
+
+    def _has_failed(self) -> bool:
+        """Whether the test has failed; the result may have failures of an earlier run of the same object, too."""
+        return not self.has_gone_well and _compat.has_failed(self.test, self.result)
 
     def first_cleanup(self) -> None:
         """Give the verdict where somebody else's ``run()`` leaves no other way: registered first, so run last.
@@ -294,6 +300,7 @@ def judge(guard: TestGuard, do_cleanups: Callable[[], Any], caller: Any, outcome
     guard.is_verified = guard.is_foreign  # else the verdict says so itself: an override may run no cleanups at all
     if guard.is_foreign or not _is_final_pass(caller):
         return outcome
+    guard.has_gone_well = _compat.has_gone_well(guard.test)
     return _compat.run_last_cleanup(guard.test, do_cleanups, guard.verdict)
 
 

@@ -348,6 +348,27 @@ class LifeTests(LeaksTestCase):
             reported.append((len(result.failures), [name for _, _, name in leaks_of(reports)]))
         self.assertEqual(reported, [(1, ["first"]), (0, []), (1, ["third"])])
 
+    def test_run_twice_with_one_result(self):
+        """What an earlier run of the same object has put into the result hides no leak of this one."""
+        outer = self
+
+        class Case(GuardedCase):
+            runs = [("fail", None), ("pass", "second"), ("pass", None), ("pass", "fourth"), ("fail", "fifth")]
+
+            def test(self):
+                how, name = self.runs.pop(0)
+                if name:
+                    outer.leak(name)
+                self.assertEqual(how, "pass")
+
+        result = unittest.TestResult()
+        with own_record() as reports, self.assertLogs("leakguard", "WARNING") as logged:
+            unittest.TestSuite([Case("test")] * 5).run(result)
+        leaking = ["created at" in text for _, text in result.failures]
+        self.assertEqual(leaking, [False, True, True, False], result.failures)
+        self.assertEqual([name for _, _, name in leaks_of(reports)], ["second", "fourth", "fifth"])
+        self.assertEqual(len(logged.output), 1, logged.output)
+
     def test_copies(self):
         """A test that is pickled or copied while it runs, as Django does, takes no guard along; its copy has its own."""
         outer, copies = self, []

@@ -11,7 +11,7 @@ from leakguard import _compat, activity, facts, origin
 from leakguard.model import RUNNING, WAITING, Leak, printable
 from leakguard.probes.protocol import Probe, advice, class_name, target_name, unwrapped
 
-_live = _compat.live_threads
+_live, _modules = _compat.live_threads, sys.modules
 _count = _compat.raw_thread_count
 _raw_births = origin.raw_births
 _NO_RAW = -1
@@ -307,14 +307,32 @@ _IDLE_AT = {("trio._core._thread_cache", "_work")}
 
 
 def _is_shared_idle_worker(thread: Any) -> bool:
-    """Whether a thread is an idle worker of trio's cache or of an event loop's default executor, which is no leak."""
+    """Whether a thread is an idle worker, which is no leak: of trio's cache, an event loop's default executor, or asgiref's."""
     top = sys._current_frames().get(thread.ident)
     if top is None:
         return False
     if (top.f_globals.get("__name__"), top.f_code.co_name) in _IDLE_AT:
         return True
     executor = _compat.worker_executor(top)
-    return executor is not None and (_compat.is_asyncio_executor(executor) or executor in _default_executors())
+    if executor is None:
+        return False
+    is_of_loop = _compat.is_asyncio_executor(executor) or executor in _default_executors()
+    return is_of_loop or _is_of_one_call(thread, executor)
+
+
+def _is_of_one_call(thread: Any, executor: Any) -> bool:
+    """Whether asgiref has made an executor for a single ``async_to_sync()`` call, so that nobody can give it more work.
+
+    Its worker ends with what keeps the frame of that call, often an exception. One that asgiref keeps for a whole
+    context (``context_to_thread_executor``, from 3.9 on) gets more work.
+    """
+    bridge = getattr(_modules.get("asgiref.sync"), "AsyncToSync", None)
+    birth = _birth(thread)
+    if bridge is None or birth is None:
+        return False
+    call = _compat.attribute(bridge.__call__, "__code__")
+    kept = getattr(bridge, "context_to_thread_executor", {})
+    return any(code is call for code, _ in birth.stack) and executor not in list(kept.values())
 
 
 def _default_executors() -> List[Any]:
