@@ -788,6 +788,19 @@ def module_set_up() -> Any:
     return None
 
 
+def is_within_class() -> bool:
+    """Whether unittest is running a test or the fixture of a class; a suite that a test runs has modules of its own (3.9 to 3.15)."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        name, module = frame.f_code.co_name, frame.f_globals.get("__name__")
+        if (module, name) in (("unittest.case", "run"), ("unittest.suite", "_handleClassSetUp")):
+            return True
+        if name == "_handleModuleFixture" or module == "_pytest.fixtures":
+            return False
+        frame = frame.f_back
+    return False
+
+
 def module_cleanup_has_failed() -> bool:
     """Whether ``doModuleCleanups`` is running and already holds an exception (up to 3.14 it raises only its first)."""
     frame: Any = sys._getframe(1)

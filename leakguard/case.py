@@ -10,11 +10,11 @@ from types import MethodType
 from typing import Any, Callable, Dict, Optional
 
 from leakguard import _compat, guard, hooks, origin
-from leakguard.check import course_listeners, warn
+from leakguard.check import Steps, course_listeners, rules_in_force, warn
 from leakguard.guard import ACTIVE, CLOSED, Guard, LeakGuard, Subject, probes_of
 from leakguard.model import LeakError
 from leakguard.policy import Policy, check_class, check_environment, has_options, key_category
-from leakguard.policy import methods_with_options, resolve
+from leakguard.policy import methods_with_options, resolve, resolve_at_end
 
 __unittest = True
 
@@ -77,6 +77,8 @@ class TestGuard(Guard):
     """``skipped`` or ``expected failure``, if that has come of a test that has left something."""
     plans: Dict[Any, Any] = {}
     _subject: Optional[Subject] = None
+    _own_policy: Optional[Policy] = None
+    """The policy of a test that has set options on itself, once it is asked for."""
 
     def __init__(self, test: Any) -> None:
         self.test = test
@@ -136,12 +138,13 @@ class TestGuard(Guard):
     @property
     def probes(self) -> Any:  # type: ignore[override]
         """The probes that run."""
-        return self.plan.probes
+        own = self._own_policy
+        return self.plan.probes if own is None or own.action != "off" else ()
 
     @property
     def policy(self) -> Policy:  # type: ignore[override]
-        """The policy of the test's method."""
-        return self.plan.policy
+        """The policy of the test's method, and of the test itself."""
+        return self._own_policy or self.plan.policy
 
     @property
     def subject(self) -> Subject:
@@ -197,6 +200,11 @@ class TestGuard(Guard):
         if error is not None:
             raise error
 
+    def _drive(self, steps: Steps) -> Optional[LeakError]:
+        self._own_policy = policy = resolve_at_end(self.test, getattr(type(self.test), self.method, None), self.plan.policy)
+        rules_in_force.update(dict.fromkeys(policy.ignore))
+        return super()._drive(steps)
+
     def _has_failed(self) -> bool:
         """Whether the test has failed; the result may have failures of an earlier run of the same object, too."""
         return not self.has_gone_well and _compat.has_failed(self.test, self.result)
@@ -224,6 +232,8 @@ class TestGuard(Guard):
             _compat.drop_cleanup(test, self.verdict)
             if not (is_interrupted or _is_skipped(test) or self._was_skipped()):
                 warn(f"leakguard: {self.subject.title} was not checked for leaks: its cleanups were cleared or not run")
+        if self.begun_by is None and ("leak_kinds" in test.__dict__ or "leak_scope" in test.__dict__):
+            warn(f"leakguard: {self.subject.title} sets leak_kinds or leak_scope on itself, which is too late: set it on the class")
         if plan.names_itself:
             self._subject = _named_by_itself(test)
         if course_listeners:
@@ -661,8 +671,11 @@ def end_module(name: str, failed: bool = False) -> Optional[LeakError]:
 def guard_module() -> None:
     """Call it first in ``setUpModule()``: what the module's fixtures leave running is a leak of the module.
 
-    The check runs after ``tearDownModule()`` and the module's other cleanups. Raises LeakError there.
+    The check runs after ``tearDownModule()`` and the module's other cleanups. Raises LeakError there, RuntimeError at once
+    if it is called in a test or in the fixture of a class.
     """
+    if _compat.is_within_class():
+        raise RuntimeError("guard_module must be called in setUpModule() (got a call in a test or the fixture of a class)")
     name = _compat.module_set_up() or sys._getframe(1).f_globals.get("__name__", "?")
     if begin_module(name) is not None:
         add_last = _compat.pytest_finalizer()

@@ -618,6 +618,27 @@ class ClassTests(FixtureTestCase):
 class ModuleTests(FixtureTestCase):
     """setUpModule, tearDownModule and module cleanups: by `guard_module()`, by the runner, and by both."""
 
+    def test_guard_module_in_a_test(self):
+        """It is a misuse there, and in setUpClass; what a suite inside a test does in its setUpModule is not."""
+
+        class Case(unittest.TestCase):
+            @classmethod
+            def setUpClass(cls):
+                guard_module()
+
+            def test(self):
+                self.fail("is not run")
+
+        class Plain(unittest.TestCase):
+            def test(self):
+                guard_module()
+
+        result = unittest.TestResult()
+        unittest.TestSuite([Case("test"), Plain("test")]).run(result)
+        said = "RuntimeError: guard_module must be called in setUpModule() (got a call in a test or the fixture of a class)"
+        self.assertEqual([text.strip().splitlines()[-1] for _, text in result.errors], [said] * 2)
+        self.assertEqual(unittest.case._module_cleanups, [])
+
     def module(self, *, guarded, set_up=None, tear_down=None, base=Plain, name="fixture_module"):
         """A module with one clean test; `guarded` if its setUpModule calls guard_module(). Return its suite."""
         module = types.ModuleType(name)
