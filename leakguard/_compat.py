@@ -8,6 +8,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import functools
+import gc
 import itertools
 import os
 import signal
@@ -68,7 +69,7 @@ def wait_for_turn(loop: Any, seconds: float, _allocate: Callable[[], Any] = _thr
 # -- the system: out of reach of tests that replace its functions --------------------------------
 
 _fstat, _listdir, _readlink, _stat = os.fstat, os.listdir, os.readlink, os.stat
-_open_file = open
+open_file, kill, collect = open, os.kill, gc.collect
 _waitid: Any = getattr(os, "waitid", None)
 
 # -- threading -----------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ def system_threads() -> List[int]:
 def system_thread_start(number: int) -> str:
     """When a thread was started, in ticks since the system was; "" if it has ended: dead ones are still listed."""
     try:
-        with open(f"{_TASKS}/{number}/stat", "rb", buffering=0) as file:
+        with open_file(f"{_TASKS}/{number}/stat", "rb", buffering=0) as file:
             fields = file.read(4096).rpartition(b") ")[2].split()
     except OSError:
         return ""
@@ -197,7 +198,7 @@ def system_thread_start(number: int) -> str:
 def system_thread_name(number: int) -> str:
     """The name of a thread as the system has it: that of the process, unless it was given one; "" if it has ended."""
     try:
-        with open(f"{_TASKS}/{number}/comm", "rb", buffering=0) as file:
+        with open_file(f"{_TASKS}/{number}/comm", "rb", buffering=0) as file:
             return file.read(4096).decode("utf-8", "backslashreplace").rstrip("\n")
     except OSError:
         return ""
@@ -223,7 +224,7 @@ def thread_times(number: Any) -> Optional[ThreadTimes]:
 def _schedule_of(number: Any) -> Sequence[float]:
     """The seconds that a thread was on a processor and waited for one; some kernels have the file and do not count."""
     try:
-        with _open_file(f"{_TASKS}/{number}/schedstat", "rb", buffering=0) as file:
+        with open_file(f"{_TASKS}/{number}/schedstat", "rb", buffering=0) as file:
             running, queued, _ = map(int, file.read(4096).split())
     except (OSError, ValueError):
         return ()
@@ -362,7 +363,6 @@ def task_context(task: Any) -> Any:
 
 def _context_among_referents(task: Any) -> Any:  # pragma: no cover - Python 3.9 to 3.11, run there
     import contextvars
-    import gc
 
     return next((r for r in gc.get_referents(task) if isinstance(r, contextvars.Context)), None)
 
@@ -1287,7 +1287,7 @@ def descriptor_target(number: int) -> str:
 def process_of_descriptor(number: int) -> int:
     """The pid of the process that a pidfd stands for; 0 for any other descriptor, for an ended one, and but on Linux."""
     try:
-        with open(f"/proc/self/fdinfo/{number}", encoding="ascii") as lines:
+        with open_file(f"/proc/self/fdinfo/{number}", encoding="ascii") as lines:
             found = [int(line[4:]) for line in lines if line.startswith("Pid:")]
     except (OSError, ValueError):  # pragma: no cover - macOS and Windows, or a race
         return 0
@@ -1297,7 +1297,7 @@ def process_of_descriptor(number: int) -> int:
 def mapped_code() -> "set[str]":
     """The paths of the programs and shared libraries that are loaded into the process; none but on Linux."""
     try:
-        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as lines:
+        with open_file("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as lines:
             parts = [line.rstrip("\n").split(None, 5) for line in lines]
     except OSError:  # pragma: no cover - macOS and Windows
         return set()
@@ -1381,8 +1381,6 @@ def generator_to_close(coroutine: Any) -> Any:
     """The async generator that an ``aclose()`` is for, None for anything else (3.9 to 3.15)."""
     if type(coroutine).__name__ != "async_generator_athrow":
         return None
-    import gc
-
     return next((one for one in gc.get_referents(coroutine) if type(one) is types.AsyncGeneratorType), None)
 
 
@@ -1400,9 +1398,6 @@ def holders_of(thing: Any, *, most: int = 32) -> List[Any]:
 
     Each step asks every object there is, tens of milliseconds for a million: for few things, and leaks only.
     """
-    import gc
-    import types
-
     passed = (dict, list, tuple, set, frozenset, types.MethodType, types.CellType)
     left_out = (types.FrameType, types.ModuleType, types.FunctionType, type)
     found: List[Any] = []
@@ -1422,7 +1417,6 @@ def holders_of(thing: Any, *, most: int = 32) -> List[Any]:
 def object_with_descriptor(number: int) -> Any:
     """The Python object that has a descriptor open; the outermost of those that wrap each other."""
     import _io
-    import gc
     import socket
 
     best: Any = None
@@ -1505,8 +1499,6 @@ def pools_of(pids: Sequence[int]) -> List[Any]:
     workers = {pid for pid, process in known_child_objects() if pid in pids and "PoolWorker" in str(process.name)}
     if module is None or not workers:
         return []
-    import gc
-
     pools = [thing for thing in gc.get_objects() if issubclass(type(thing), module.Pool)]
     return [pool for pool in pools if any(worker.pid in workers for worker in getattr(pool, "_pool", None) or ())]
 

@@ -6,7 +6,7 @@ where the system keeps no such times (Linux does), the instruction that it stand
 
 from __future__ import annotations
 
-from typing import Any, Tuple
+from typing import Any, Optional, Tuple
 
 from leakguard import _compat
 from leakguard.model import RUNNING, WAITING
@@ -29,27 +29,30 @@ _TIMES = "_leakguard_times"
 
 def begin(thread: Any) -> None:
     """Begin to measure a thread, unless that has begun."""
-    number = _compat.attribute(thread, "native_id")
-    if number is not None and _TIMES not in thread.__dict__:
-        thread.__dict__[_TIMES] = _compat.thread_times(number)
+    if _compat.attribute(thread, "native_id") is not None and _TIMES not in thread.__dict__:
+        thread.__dict__[_TIMES] = _times_of(thread)
 
 
 def end(thread: Any) -> str:
     """`RUNNING` or `WAITING`, as measured since `begin`; "" if that is not certain."""
     before = thread.__dict__.pop(_TIMES, None) if _compat.is_of(thread, _compat.THREAD) else None
-    now = _compat.thread_times(_compat.attribute(thread, "native_id")) if before is not None else None
+    now = _times_of(thread) if before is not None else None
     if before is None or now is None or now.slept - before.slept < SHORTEST_MEASURE:
         return ""
     if _is_idle(before, now):
         return WAITING
     for _ in range(LOOKS if _is_busy(before, now) else 0):
         _compat.pause(LOOK)  # it may have blocked since
-        before, now = now, _compat.thread_times(_compat.attribute(thread, "native_id"))
+        before, now = now, _times_of(thread)
         if now is None:
             break
         if _is_busy(before, now):
             return RUNNING
     return ""
+
+
+def _times_of(thread: Any) -> Optional[_compat.ThreadTimes]:
+    return _compat.thread_times(_compat.attribute(thread, "native_id"))
 
 
 def _is_busy(before: _compat.ThreadTimes, now: _compat.ThreadTimes) -> bool:

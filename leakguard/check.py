@@ -6,7 +6,6 @@ test's own loop turn, or awaits a turn of the loop that it runs in.
 
 from __future__ import annotations
 
-import gc
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, List, NamedTuple, Optional, Sequence, Set, Tuple
@@ -126,7 +125,7 @@ class Check:
             if any(suspect.probe.may_end(suspect.thing) for suspect in suspects):
                 held = _pending_work(suspects)
                 del suspects
-                gc.collect()  # no other suspect is referred to here, so what only a cycle keeps alive goes
+                _compat.collect()  # no other suspect is referred to here, so what only a cycle keeps alive goes
                 del held
             findings, things = self._sort_out(findings)
             self._judge(findings, things)
@@ -191,7 +190,7 @@ class Check:
                 collected = True
                 held = _pending_work(suspects)
                 del suspects
-                gc.collect()
+                _compat.collect()
                 del held
                 continue
             if now >= say_at:

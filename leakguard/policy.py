@@ -1,6 +1,6 @@
 """The one table of options: default, unit, check and help; `resolve`, `@leak_policy`, `@key_test`.
 
-Precedence, field by field: `@leak_policy` on the method, class attributes (nearest class first), command
+Precedence, field by field: what a test sets on itself, `@leak_policy` on the method, class attributes (nearest class first), command
 line, environment, default. Ignore rules add up instead. ``LEAKGUARD_ACTION=off`` switches everything off.
 """
 

@@ -131,7 +131,7 @@ class CheckTestCase(unittest.TestCase):
         for thing, name, value in (
             (check._compat, "clock", world.clock),
             (check._compat, "pause", world.pause),
-            (check, "gc", types.SimpleNamespace(collect=world.collect)),
+            (check._compat, "collect", world.collect),
             (check, "listeners", [self.reports.append]),
             (check, "wait_listeners", []),
             (check, "watchers", [self.said.append]),
@@ -353,7 +353,7 @@ class WaitTests(CheckTestCase):
         guard = self.guard(probe)
         thing.owner = guard
         del thing
-        with mock.patch.object(check, "gc", gc):
+        with mock.patch.object(check._compat, "collect", gc.collect):
             self.assertIsNone(self.verdict(guard))
         self.assertIsNone(reference())
         self.assertEqual(self.world.now, 100.05)

@@ -3,6 +3,7 @@
 import _thread
 import asyncio
 import collections.abc
+import concurrent.futures
 import logging
 import os
 import shutil
@@ -16,7 +17,7 @@ from unittest import mock
 
 from leakguard import _compat, origin
 from tests.doubles import JOIN_SECONDS, BlockedThread
-from tests.guarded import PATIENT, probe_of, run_inner, run_inner_async, while_waiting
+from tests.guarded import PATIENT, place, probe_of, run_inner, run_inner_async, while_waiting
 from tests.planting import run_planted
 
 
@@ -471,6 +472,30 @@ class SurroundingsTests(unittest.TestCase):
                 outcome = run_inner(self.leak, setUpClass=replaced.start)
                 self.assert_found(outcome)
                 self.assertIn("BlockedThread.start_blocked", outcome.leaks[0].origin)
+            self.doCleanups()
+
+    def test_mocked_while_there_is_a_child(self):
+        """A child is found by its test, named and ended, and a cycle collected, whatever a fixture has replaced."""
+
+        def makes_a_cycle(test):
+            pool = concurrent.futures.ThreadPoolExecutor(1)
+            pool.submit(int).result(JOIN_SECONDS)
+            cycle = [pool]
+            cycle.append(cycle)
+
+        def leaks(test):
+            children.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))  # child
+            self.addCleanup(children[-1].stdin.close)
+
+        for name in ("builtins.open", "os.kill", "gc.collect"):
+            children = []
+            with self.subTest(name), mock.patch(name):
+                outcome = run_inner(leaks, makes_a_cycle)
+                self.assertEqual([(leak.kind, leak.owner) for leak in outcome.leaks], [("process", "inner.Inner.test_0")])
+                self.assertEqual(outcome.leaks[0].origin, place(leaks, "child"))
+                self.assertIn("input()", outcome.leaks[0].name)
+                self.assertEqual((outcome.warned, outcome.counts()), ([], (1, 0)))
+                self.assertIsNotNone(children[0].wait(JOIN_SECONDS))
             self.doCleanups()
 
     def test_removed_working_folder(self):

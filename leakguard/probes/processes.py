@@ -176,7 +176,7 @@ def _end_pools(pools: Sequence[Any]) -> Iterator[None]:
 
 def _send(pid: int, number: int) -> None:
     try:
-        os.kill(pid, number)
+        _compat.kill(pid, number)
     except (ProcessLookupError, PermissionError):  # pragma: no cover - a race
         pass  # it has ended by itself, or has become another user's
 
@@ -247,7 +247,7 @@ def _birth_of_its_thread(pid: int) -> Optional[origin.Birth]:
 
 def _listed_children(task: str) -> List[int]:
     try:
-        with open(f"/proc/self/task/{task}/children", "rb") as file:
+        with _compat.open_file(f"/proc/self/task/{task}/children", "rb") as file:
             return [int(word) for word in file.read().split()]
     except OSError:  # pragma: no cover - a race
         return []  # that thread has ended since, or the kernel does not list children
@@ -256,7 +256,7 @@ def _listed_children(task: str) -> List[int]:
 def _start_time(pid: int) -> int:
     """Clock ticks from boot to the process's start, 0 where the platform does not say (field 22, man 5 proc)."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
+        with _compat.open_file(f"/proc/{pid}/stat", "rb") as file:
             return int(file.read().rpartition(b")")[2].split()[19])
     except (OSError, IndexError, ValueError):  # pragma: no cover - a race, or no /proc
         return 0
@@ -264,7 +264,7 @@ def _start_time(pid: int) -> int:
 
 def _command_line(pid: int) -> str:
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
+        with _compat.open_file(f"/proc/{pid}/cmdline", "rb") as file:
             return file.read(4096).replace(b"\0", b" ").decode("utf-8", "replace").strip()
     except OSError:  # pragma: no cover - a race, or no /proc
         return ""
