@@ -1290,7 +1290,7 @@ class MessageTests(VerdictTestCase):
                 threads.pop().end()
             return collect()
 
-        with mock.patch.object(check, "gc", mock.Mock(collect=end)):
+        with mock.patch.object(_compat, "collect", end):
             outcome = run_inner(leaks, grace=0)
         self.assertEqual((outcome.leaks, outcome.counts()), ([], (0, 0)))
         late = [(leak.name, leak.verdict, leak.counted) for report in outcome.reports for leak in report.ended_late]
