@@ -788,12 +788,18 @@ def module_set_up() -> Any:
     return None
 
 
+_OF_A_CLASS = {
+    ("unittest.case", "run"), ("unittest.case", "debug"),
+    ("unittest.suite", "_handleClassSetUp"), ("unittest.suite", "_tearDownPreviousClass"),
+}  # fmt: skip
+
+
 def is_within_class() -> bool:
-    """Whether unittest is running a test or the fixture of a class; a suite that a test runs has modules of its own (3.9 to 3.15)."""
+    """Whether unittest or pytest runs a test or a fixture of its class; a suite that a test runs has its own modules (3.9 to 3.15)."""
     frame: Any = sys._getframe(1)
     while frame is not None:
         name, module = frame.f_code.co_name, frame.f_globals.get("__name__")
-        if (module, name) in (("unittest.case", "run"), ("unittest.suite", "_handleClassSetUp")):
+        if (module, name) in _OF_A_CLASS or module == "_pytest.unittest":
             return True
         if name == "_handleModuleFixture" or module == "_pytest.fixtures":
             return False

@@ -12,7 +12,7 @@ import threading
 from typing import Any, Callable, Iterator, List, Optional, Sequence
 
 from leakguard import _compat, where
-from leakguard.check import log
+from leakguard.notices import log
 
 AGAIN = 0.1
 """Seconds after which an alarm rings again: somebody may have swallowed what it raised."""

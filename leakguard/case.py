@@ -10,16 +10,19 @@ from types import MethodType
 from typing import Any, Callable, Dict, Optional
 
 from leakguard import _compat, guard, hooks, origin
-from leakguard.check import Steps, course_listeners, rules_in_force, warn
+from leakguard.check import course_listeners
 from leakguard.guard import ACTIVE, CLOSED, Guard, LeakGuard, Subject, probes_of
 from leakguard.model import LeakError
-from leakguard.policy import Policy, check_class, check_environment, has_options, key_category
-from leakguard.policy import methods_with_options, resolve, resolve_at_end
+from leakguard.notices import warn
+from leakguard.policy import ATTRIBUTES, Policy, check_class, check_environment, has_options, key_category
+from leakguard.policy import methods_with_options, resolve
 
 __unittest = True
 
 _RUN: Any = unittest.TestCase.run.__code__
 _CLEANUPS: Any = unittest.TestCase.doCleanups.__code__
+
+_OPTIONS = frozenset(ATTRIBUTES)
 
 _owner, _open, _hooks, _modules = origin.OWNER, origin.open_guards, hooks.hooks, sys.modules
 
@@ -77,8 +80,6 @@ class TestGuard(Guard):
     """``skipped`` or ``expected failure``, if that has come of a test that has left something."""
     plans: Dict[Any, Any] = {}
     _subject: Optional[Subject] = None
-    _own_policy: Optional[Policy] = None
-    """The policy of a test that has set options on itself, once it is asked for."""
 
     def __init__(self, test: Any) -> None:
         self.test = test
@@ -138,13 +139,12 @@ class TestGuard(Guard):
     @property
     def probes(self) -> Any:  # type: ignore[override]
         """The probes that run."""
-        own = self._own_policy
-        return self.plan.probes if own is None or own.action != "off" else ()
+        return self.plan.probes
 
     @property
     def policy(self) -> Policy:  # type: ignore[override]
-        """The policy of the test's method, and of the test itself."""
-        return self._own_policy or self.plan.policy
+        """The policy of the test's method."""
+        return self.plan.policy
 
     @property
     def subject(self) -> Subject:
@@ -200,11 +200,6 @@ class TestGuard(Guard):
         if error is not None:
             raise error
 
-    def _drive(self, steps: Steps) -> Optional[LeakError]:
-        self._own_policy = policy = resolve_at_end(self.test, getattr(type(self.test), self.method, None), self.plan.policy)
-        rules_in_force.update(dict.fromkeys(policy.ignore))
-        return super()._drive(steps)
-
     def _has_failed(self) -> bool:
         """Whether the test has failed; the result may have failures of an earlier run of the same object, too."""
         return not self.has_gone_well and _compat.has_failed(self.test, self.result)
@@ -232,8 +227,9 @@ class TestGuard(Guard):
             _compat.drop_cleanup(test, self.verdict)
             if not (is_interrupted or _is_skipped(test) or self._was_skipped()):
                 warn(f"leakguard: {self.subject.title} was not checked for leaks: its cleanups were cleared or not run")
-        if self.begun_by is None and ("leak_kinds" in test.__dict__ or "leak_scope" in test.__dict__):
-            warn(f"leakguard: {self.subject.title} sets leak_kinds or leak_scope on itself, which is too late: set it on the class")
+        if self.begun_by is None and not _OPTIONS.isdisjoint(test.__dict__):
+            names = ", ".join(sorted(_OPTIONS.intersection(test.__dict__)))
+            warn(f"leakguard: {names} of {self.subject.title} itself is not taken: set it on the class, or by @leak_policy")
         if plan.names_itself:
             self._subject = _named_by_itself(test)
         if course_listeners:

@@ -6,14 +6,13 @@ test's own loop turn, or awaits a turn of the loop that it runs in.
 
 from __future__ import annotations
 
-import sys
-import warnings
 from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from leakguard import _compat, exit, known, origin
 from leakguard.fingerprint import fingerprint
 from leakguard.ignore import BUILT_IN, Rule, find_rule
 from leakguard.model import ENDED_LATE, IGNORES_CANCELLATION, UNATTRIBUTED, Leak, LeakError, LeakReport, printable
+from leakguard.notices import log, warn
 from leakguard.probes.protocol import Probe
 
 if TYPE_CHECKING:
@@ -454,22 +453,3 @@ def _pending_work(suspects: Sequence[Suspect]) -> List[Any]:
 
 def _nothing(thing: Any) -> bool:
     return False
-
-
-def log(level: str, message: str) -> None:
-    """Log to ``leakguard``; logging is imported only when there is something to say."""
-    import logging
-
-    try:
-        logging.getLogger("leakguard").log(getattr(logging, level), "%s", message)
-    except Exception as error:  # a handler of the user's may raise anything: no outcome may change for it
-        if sys.stderr is not None:
-            sys.stderr.write(f"leakguard: logging raised {type(error).__name__}, so here it is: {message}\n")
-
-
-def warn(message: str) -> None:
-    """Give a RuntimeWarning and log it; where warnings are errors, the log alone: an outcome must not change."""
-    try:
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
-    except Exception:  # RuntimeWarning where it is an error, and whatever broken filters and hooks of the user's raise
-        log("WARNING", message)

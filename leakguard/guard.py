@@ -13,8 +13,9 @@ from _thread import get_ident
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple
 
 from leakguard import _compat, hooks, origin
-from leakguard.check import Check, Steps, course_listeners, log, rules_in_force, warn
+from leakguard.check import Check, Steps, course_listeners, rules_in_force
 from leakguard.model import Leak, LeakError, printable
+from leakguard.notices import log, warn
 from leakguard.policy import Policy, check_options, resolve
 from leakguard.probes import ALL
 from leakguard.probes.protocol import Probe

@@ -27,9 +27,6 @@ LATE = "started when there was work"
 REPORTED = "_leakguard_reported"
 """Entered in a thread once it is on record, or is no test's."""
 
-WIDE = ("class", "module", "run")
-"""Scopes of guards in whose course tests run."""
-
 open_guards: Set[Any] = set()
 """Guards of tests and blocks that are active now, in any thread."""
 
@@ -58,16 +55,14 @@ def current_owner() -> Any:
     """The guard in whose course the calling code runs, else None.
 
     Order: the context, a test that runs in this thread, the owner of this thread's creation. A context that a test has
-    kept for the next one names a test that is over; what still turns on a loop is of that test all the same, unless that
-    is the own loop of another test.
+    kept for the next one names a test that is over; what still turns on a loop is of that test all the same.
     """
     if starting_for and _thread.get_ident() in starting_for:
         return starting_for[_thread.get_ident()][0]
     owner = OWNER.get()
-    if owner is None or owner.is_over() or owner.scope in WIDE:
+    if owner is None or (owner.is_over() and _compat.running_loop() is None):
         here = _open_in(_thread.get_ident())
-        loop = _compat.running_loop() if owner is not None else None
-        if here is not None and (_is_kept(owner, here, loop) if loop is not None else owner is None or owner.is_over()):
+        if here is not None:
             return here
     if owner is None:
         birth = birth_of_this_thread()
@@ -76,13 +71,6 @@ def current_owner() -> Any:
             owner = submitter_of(sys._getframe(1)) or owner
         owner = owner if owner is not BEFORE else None  # its jobs are not old
     return owner
-
-
-def _is_kept(owner: Any, test: Any, loop: Any) -> bool:
-    """Whether a context that names `owner` was kept for what a test does on its own loop: no other test is at work there."""
-    return bool(
-        test.is_own_loop(loop) and (owner.is_over() or test.is_within(owner)) and not owner.is_within(test)
-    )
 
 
 def submitter_of(frame: Any) -> Any:
@@ -323,15 +311,15 @@ def _forget_coroutine(reference: Any) -> None:
 def owner_of(context: Any, birth: Optional[Birth], loop: Any) -> Any:
     """The guard that a thing's birth was noted for, else the one that its context names, or that of its loop.
 
-    A thread begins with an empty context, and in debug mode no birth is noted of what it gives to its loop. On the own loop
-    of a test, a context that names a test that is over, or what is around this one, is one that was kept.
+    A thread begins with an empty context, and in debug mode no birth is noted of what it gives to its loop.
     """
     if birth is not None and birth.owner is not None:
         return birth.owner
     owner = context.get(OWNER) if context is not None else None
-    birth = birth_of_loop(loop)
-    of_loop = birth.owner if birth is not None else None
-    return of_loop if owner is None or (of_loop is not None and _is_kept(owner, of_loop, loop)) else owner
+    if owner is None:
+        birth = birth_of_loop(loop)
+        owner = birth.owner if birth is not None else None
+    return owner
 
 
 def birth_of_task(task: Any) -> Optional[Birth]:

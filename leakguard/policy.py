@@ -1,18 +1,18 @@
 """The one table of options: default, unit, check and help; `resolve`, `@leak_policy`, `@key_test`.
 
-Precedence, field by field: what a test sets on itself, `@leak_policy` on the method, class attributes (nearest class first), command
+Precedence, field by field: `@leak_policy` on the method, class attributes (nearest class first), command
 line, environment, default. Ignore rules add up instead. ``LEAKGUARD_ACTION=off`` switches everything off.
 """
 
 from __future__ import annotations
 
 import os
-import warnings
 import sys
 from types import FunctionType
 from typing import Any, Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
 
 from leakguard import ignore, known
+from leakguard.notices import warn
 
 KINDS = ("process", "thread", "native", "task", "timer", "file", "exception", "tempfile", "environ")
 """What `leak_kinds` may ask for, in the order in which it is looked at; ``native`` finds threads, too."""
@@ -228,7 +228,7 @@ def resolve(cls: Optional[type] = None, method: Any = None, given: Optional[Mapp
     values = {**environment, **command_line}
     rules: List[ignore.Rule] = [*environment.get("ignore", ()), *command_line.get("ignore", ())]
     for ancestor in reversed(cls.__mro__ if cls is not None else ()):
-        own = _own_options(vars(ancestor), ancestor.__qualname__, hasattr(cls, "_leakguard_guard"))
+        own = _own_options(ancestor, hasattr(cls, "_leakguard_guard"))
         decorated = vars(ancestor).get(_POLICY, {})
         rules += [*own.get("ignore", ()), *decorated.get("ignore", ())]
         values.update({**own, **decorated})
@@ -241,18 +241,9 @@ def resolve(cls: Optional[type] = None, method: Any = None, given: Optional[Mapp
     return Policy(**values)
 
 
-def resolve_at_end(test: Any, method: Any, policy: Policy) -> Policy:
-    """Return the policy in force at the end of a test, which may have set options on itself, as it may set ``maxDiff``.
-
-    `policy` is the one that it began with. Raises ValueError for a bad value, if its class has opted in.
-    """
-    cls = type(test)
-    own = _own_options(vars(test), cls.__qualname__, hasattr(cls, "_leakguard_guard"))
-    return resolve(cls, method, {**own, "kinds": policy.kinds, "scope": policy.scope}) if own else policy
-
-
-def _own_options(attributes: Mapping[str, Any], of: str, has_opted_in: bool) -> Dict[str, Any]:
+def _own_options(cls: type, has_opted_in: bool) -> Dict[str, Any]:
     options = {}
+    attributes = vars(cls)
     for name in ATTRIBUTES:
         if name in attributes:
             try:
@@ -260,8 +251,8 @@ def _own_options(attributes: Mapping[str, Any], of: str, has_opted_in: bool) -> 
             except ValueError as error:
                 if has_opted_in:
                     raise
-                what = f"leakguard: {of}.{name} is not taken as an option: {error}"
-                warnings.warn(what, RuntimeWarning, stacklevel=2)
+                what = f"leakguard: {cls.__qualname__}.{name} is not taken as an option: {error}"
+                warn(what)
     return options
 
 

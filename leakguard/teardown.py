@@ -13,7 +13,7 @@ import threading
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from leakguard import _compat, alarm, hub as hubs, order, stops, turns, where
-from leakguard.check import log
+from leakguard.notices import log
 from leakguard.model import printable
 
 __unittest = True

@@ -809,54 +809,23 @@ class PolicyTests(LeaksTestCase):
         self.assertEqual([leak.counted for report in reports for leak in report.leaks], [False])
 
     def test_options_on_the_test_itself(self):
-        """What a test sets on itself, as it may set ``maxDiff``, is in force at its end; other tests have the class's."""
+        """Options are asked for when a test begins: one that sets them on itself is warned, and its outcome stays."""
         outer = self
 
         class Case(GuardedCase):
-            def leaks(self, **options):
-                vars(self).update({f"leak_{name}": value for name, value in options.items()})
-                outer.leak()
-
-            def test_action(self):
-                self.leaks(action="log")
-
-            def test_bad(self):
-                self.leaks(grace=-1)
-
-            def test_ignore(self):
-                self.leaks(ignore={"thread:left": "on purpose"})
-
-            def test_none(self):
-                self.leaks()
-
-            def test_off(self):
-                self.leaks(action="off")
-
-            def test_threshold(self):
-                self.leaks(threshold=1)
-
-        with self.assertLogs("leakguard", "INFO") as logs:
-            result, reports = run_inner(Case)
-        self.assertEqual([test._testMethodName for test, _ in result.failures], ["test_none"])
-        self.assertIn("leak_grace must be a number of seconds >= 0 (got -1)", result.errors[0][1])
-        self.assertEqual(result.errors[0][0]._testMethodName, "test_bad")
-        self.assertEqual([text.splitlines()[-1] for text in logs.output[:1]], ["(logged: the action is log)"])
-        own = {owner.rpartition(".")[2]: name for owner, _, name in leaks_of(reports)}
-        self.assertEqual(own, {"test_action": "left", "test_none": "left", "test_threshold": "left", "test_bad": "left"})
-
-    def test_options_that_come_too_late(self):
-        """Kinds and scope are asked for when a test begins: one that sets them on itself is warned, and passes."""
-
-        class Case(GuardedCase):
-            def test_kinds(self):
+            def test_clean(self):
                 self.leak_kinds = "all"
 
-            def test_scope(self):
-                self.leak_scope = "key"
+            def test_leak(self):
+                self.leak_action, self.leak_grace = "off", -1
+                outer.leak()
 
-        with self.assertWarnsRegex(RuntimeWarning, r"^leakguard: test_\w+ \(.*\) sets leak_kinds or leak_scope on itself") as caught:
-            result, _ = run_inner(Case)
-        self.assertEqual((len(caught.warnings), result.wasSuccessful()), (2, True))
+        with self.assertWarns(RuntimeWarning) as caught:
+            result, reports = run_inner(Case)
+        said = [str(warning.message).partition(" of test_")[0] for warning in caught.warnings]
+        self.assertEqual(said, ["leakguard: leak_kinds", "leakguard: leak_action, leak_grace"])
+        self.assertEqual([test._testMethodName for test, _ in result.failures], ["test_leak"])
+        self.assertEqual(result.errors, [])
 
     def test_failed_test(self):
         """A test that has failed keeps its one failure; its leak is logged and on record as counted."""

@@ -9,7 +9,7 @@ import unittest
 import weakref
 from unittest import mock
 
-from leakguard import check, verdict
+from leakguard import check, notices, verdict
 from leakguard.check import COLLECT_AFTER, IMMEDIATE_TURNS, LONGEST_PAUSE, MIN_ATTEMPTS, Check
 from leakguard.guard import ACTIVE, CLOSED, Guard, Subject
 from leakguard.ignore import parse_rules
@@ -137,6 +137,7 @@ class CheckTestCase(unittest.TestCase):
             (check, "watchers", [self.said.append]),
             (verdict, "judge", lambda things, **_: [("", 0) for _ in things]),
             (check, "log", lambda level, message: world.log.append((level, message))),
+            (notices, "log", lambda level, message: world.log.append((level, message))),
             (check.exit, "announce_at_exit", lambda: self.announced.append(True)),
         ):
             patch = mock.patch.object(thing, name, value)
@@ -406,7 +407,7 @@ class BrokenProbeTests(CheckTestCase):
         """A warning that would be an error is logged: the outcome of the test must not change."""
         probe = self.probe()
         probe.broken["suspects"] = ValueError("boom")
-        with mock.patch.object(check.warnings, "warn", side_effect=RuntimeWarning):
+        with mock.patch("warnings.warn", side_effect=RuntimeWarning):
             self.assertIsNone(self.verdict(self.guard(probe)))
         self.assertEqual([level for level, _ in self.world.log], ["WARNING"])
 

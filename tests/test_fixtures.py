@@ -629,14 +629,18 @@ class ModuleTests(FixtureTestCase):
             def test(self):
                 self.fail("is not run")
 
-        class Plain(unittest.TestCase):
+        class Late(unittest.TestCase):
+            tearDownClass = Case.setUpClass
+
             def test(self):
                 guard_module()
 
         result = unittest.TestResult()
-        unittest.TestSuite([Case("test"), Plain("test")]).run(result)
+        unittest.TestSuite([Case("test"), Late("test")]).run(result)
+        with self.assertRaisesRegex(RuntimeError, "^guard_module must be called"):
+            Late("test").debug()
         said = "RuntimeError: guard_module must be called in setUpModule() (got a call in a test or the fixture of a class)"
-        self.assertEqual([text.strip().splitlines()[-1] for _, text in result.errors], [said] * 2)
+        self.assertEqual([text.strip().splitlines()[-1] for _, text in result.errors], [said] * 3)
         self.assertEqual(unittest.case._module_cleanups, [])
 
     def module(self, *, guarded, set_up=None, tear_down=None, base=Plain, name="fixture_module"):

@@ -14,6 +14,7 @@ ROOT = os.path.dirname(leakguard.__file__)
 
 MAY_IMPORT = {
     "model": (),
+    "notices": (),
     "_compat": (),
     "record": ("model",),
     "ignore": ("model", "_compat"),
@@ -22,7 +23,7 @@ MAY_IMPORT = {
     "changes": ("model", "origin", "_compat"),
     "temporary": ("model", "origin", "_compat"),
     "hooks": ("changes", "deaths", "temporary", "origin", "_compat"),
-    "policy": ("ignore", "known"),
+    "policy": ("ignore", "known", "notices"),
     "calls": ("bytecode", "_compat"),
     "activity": ("model", "_compat"),
     "holders": ("bytecode", "calls", "_compat"),
@@ -48,21 +49,21 @@ MAY_IMPORT = {
     "stack": ("reach", "bytecode", "_compat"),
     "verdict": ("reach", "stack", "origin", "model", "probes.tasks", "_compat"),
     "check": (
-        "_compat", "origin", "ignore", "model", "fingerprint", "known", "probes", "report.text", "exit", "verdict"
+        "_compat", "origin", "ignore", "model", "fingerprint", "known", "notices", "probes", "report.text", "exit", "verdict"
     ),  # fmt: skip
     "journal": ("model", "record", "report.jsonl"),
     "recording": ("journal", "model", "origin", "probes", "record", "_compat"),
     "process_report": ("check", "journal", "record", "recording", "report", "_compat"),
     "merge": ("model", "record"),
-    "guard": ("check", "process_report", "hooks", "origin", "policy", "probes", "model", "_compat"),
+    "guard": ("check", "notices", "process_report", "hooks", "origin", "policy", "probes", "model", "_compat"),
     "hub": ("probes", "model", "_compat"),
     "stops": ("hub", "model", "_compat"),
     "order": ("hub",),
     "turns": ("_compat",),
     "where": ("awaiting", "origin", "probes"),
-    "alarm": ("where", "check", "_compat"),
-    "teardown": ("alarm", "hub", "order", "stops", "turns", "where", "check", "model", "_compat"),
-    "case": ("teardown", "guard", "check", "hooks", "origin", "policy", "model", "_compat"),
+    "alarm": ("where", "notices", "_compat"),
+    "teardown": ("alarm", "hub", "order", "stops", "turns", "where", "notices", "model", "_compat"),
+    "case": ("teardown", "guard", "check", "notices", "hooks", "origin", "policy", "model", "_compat"),
     "async_case": ("case", "origin", "_compat"),
     "advise": ("report.text",),
     "timing": ("case", "origin", "policy", "_compat"),

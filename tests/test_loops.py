@@ -278,39 +278,6 @@ class LoopTests(unittest.TestCase):
         outcome = run_inner(keeps, starts(0), starts(1))
         self.assertEqual([leak.owner for leak in outcome.leaks], ["inner.Inner.test_1", "inner.Inner.test_2"])
 
-    @unittest.skipIf(sys.version_info < (3, 11), "create_task() takes no context up to 3.10")
-    def test_task_in_a_context_that_is_kept(self):
-        """A task that a test makes in a context of an earlier one, or of its class, is its own, and so is what that starts."""
-        kept = []
-
-        def set_up(cls):
-            super(cls, cls).setUpClass()
-            kept.append(contextvars.copy_context())
-
-        async def keeps(test):
-            kept.append(contextvars.copy_context())
-
-        async def start_and_wait():
-            BlockedThread(name="left").start_in(self)
-            asyncio.get_running_loop().call_later(3600, print)
-            await wait_for_ever()
-
-        def starts(number):
-            async def start(test):
-                asyncio.get_running_loop().create_task(start_and_wait(), name="task", context=kept[number])
-                await asyncio.sleep(0)
-
-            return start
-
-        for is_debug in (False, True):
-            outcome = run_inner_async(
-                keeps, starts(0), starts(1), setUpClass=classmethod(set_up), loop_debug=is_debug, leak_kinds="all"
-            )
-            left = sorted((leak.kind, leak.owner) for leak in outcome.leaks)
-            tests = ("inner.Inner.test_1", "inner.Inner.test_2")
-            self.assertEqual(left, [(kind, test) for kind in ("task", "thread", "timer") for test in tests], is_debug)
-            kept.clear()
-
     def test_subclass_of_the_async_case(self):
         """Tests of a class that has both sync and async methods are guarded alike."""
 

@@ -22,11 +22,7 @@ def code_in(filename, name="f"):
 class Owner:
     """A guard as far as hooks look at it."""
 
-    ident, parent, over, scope, own_loop = -1, None, False, "test", None
-
-    def is_own_loop(self, loop):
-        """Whether a loop is the one that it runs in."""
-        return self.own_loop is loop
+    ident, parent, over = -1, None, False
 
     def is_over(self):
         """Whether its course has ended."""
@@ -41,8 +37,7 @@ class OwnerTests(unittest.TestCase):
     def test_order(self):
         """The context, else a test that runs in this thread, else the owner of the thread's creation, else None.
 
-        A context of a test that is over comes after one that runs, unless it is that of a loop that turns; on the own
-        loop of a test, what is over and what is around the test come after it.
+        A context of a test that is over comes after one that runs, unless it is that of a loop that turns.
         """
         of_context, of_thread, of_birth = Owner(), Owner(), Owner()
         birth = origin.Birth(of_birth, [])
@@ -75,12 +70,6 @@ class OwnerTests(unittest.TestCase):
                 guards.add(block)
                 with mock.patch.object(origin._compat, "running_loop", return_value=True):
                     self.assertIs(empty.run(origin.current_owner), of_context)
-                    block.own_loop = True
-                    self.assertIs(empty.run(origin.current_owner), block)
-                    of_context.over, of_context.scope = False, "class"
-                    self.assertIs(empty.run(origin.current_owner), of_context)  # another class's
-                    block.parent = of_context
-                    self.assertIs(empty.run(origin.current_owner), block)
 
 
 class LineTests(unittest.TestCase):

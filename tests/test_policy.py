@@ -5,6 +5,7 @@ import enum
 import os
 import sys
 import unittest
+import warnings
 from unittest import mock
 
 from leakguard import policy
@@ -385,6 +386,10 @@ class PrecedenceTests(PolicyTestCase):
             policy = resolve(type("Tests", (unittest.TestCase,), {"leak_grace": -1}))
         text = f"leakguard: Tests.leak_grace is not taken as an option: {GRACE.format('-1')}"
         self.assertEqual((str(caught.warning), policy.grace), (text, 0.5))
+        with warnings.catch_warnings(), self.assertLogs("leakguard", "WARNING") as logged:
+            warnings.simplefilter("error")
+            resolve(type("Tests", (unittest.TestCase,), {"leak_grace": -1}))  # a run must not end for it
+        self.assertEqual([record.getMessage() for record in logged.records], [text])
 
 
 class IgnoreTests(PolicyTestCase):

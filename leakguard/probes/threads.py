@@ -324,15 +324,16 @@ def _is_of_one_call(thread: Any, executor: Any) -> bool:
     """Whether asgiref has made an executor for a single ``async_to_sync()`` call, so that nobody can give it more work.
 
     Its worker ends with what keeps the frame of that call, often an exception. One that asgiref keeps for a whole
-    context (``context_to_thread_executor``, from 3.9 on) gets more work.
+    context (``context_to_thread_executor``, from 3.9 on) gets more work. What the call runs may make pools of its own, in
+    the same thread: there are more frames between.
     """
     bridge = getattr(_modules.get("asgiref.sync"), "AsyncToSync", None)
     birth = _birth(thread)
     if bridge is None or birth is None:
         return False
-    call = _compat.attribute(bridge.__call__, "__code__")
-    kept = getattr(bridge, "context_to_thread_executor", {})
-    return any(code is call for code, _ in birth.stack) and executor not in list(kept.values())
+    callers = [code for code, _ in birth.stack if origin.rank(code.co_filename) not in (origin.STDLIB, origin.OWN)]
+    is_made_by_it = bool(callers) and callers[0] is _compat.attribute(bridge.__call__, "__code__")
+    return is_made_by_it and executor not in list(getattr(bridge, "context_to_thread_executor", {}).values())
 
 
 def _default_executors() -> List[Any]:

@@ -63,3 +63,15 @@ class WorkerTests(proving.HubTests):
 
         outcome = self.run_sync(leaves)
         self.assertLeak(outcome, "thread", guarded.place(gives_work, "work"))
+
+    def test_one_that_is_given_its_work_by_the_bridge_is_a_leak(self):
+        """What is handed back to the caller's thread runs below the call, as all of a test of Django's does."""
+        pools = []
+        self.addCleanup(lambda: [pool.shutdown() for pool in pools])
+
+        def leaves(test):
+            pools.append(ThreadPoolExecutor(1))
+            sync.async_to_sync(sync.sync_to_async(pools[0].submit))(int)  # given
+
+        outcome = self.run_sync(leaves)
+        self.assertLeak(outcome, "thread", guarded.place(leaves, "given"))
