@@ -11,7 +11,7 @@ from leakguard import _compat, activity, facts, origin
 from leakguard.model import RUNNING, WAITING, Leak, printable
 from leakguard.probes.protocol import Probe, advice, class_name, target_name, unwrapped
 
-_live, _modules = _compat.live_threads, sys.modules
+_live = _compat.live_threads
 _count = _compat.raw_thread_count
 _raw_births = origin.raw_births
 _NO_RAW = -1
@@ -327,7 +327,7 @@ def _is_of_one_call(thread: Any, executor: Any) -> bool:
     context (``context_to_thread_executor``, from 3.9 on) gets more work. What the call runs may make pools of its own, in
     the same thread: there are more frames between.
     """
-    bridge = getattr(_modules.get("asgiref.sync"), "AsyncToSync", None)
+    bridge = getattr(sys.modules.get("asgiref.sync"), "AsyncToSync", None)
     birth = _birth(thread)
     if bridge is None or birth is None:
         return False

@@ -19,7 +19,7 @@ async def fails():
 
 class WorkerTests(proving.HubTests):
     def test_the_idle_worker_of_one_call_is_no_leak(self):
-        """An exception keeps the frame of the call, and that its executor, of which nobody can know."""
+        """An exception keeps the frame of the call, and so the executor, which only that call could give work."""
         kept = []
         self.addCleanup(kept.clear)
 
